@@ -79,7 +79,7 @@ static bool frame_counts_ok(const struct tbib_frame_hdr *h)
 		       h->pkt_len <= TBIB_PKTS_MAX;
 	case TBIB_KIND_CONTROL:
 		return h->n_raw == 0 && h->pkt_len <= TBIB_PKTS_MAX &&
-		       h->n_pkt >= TBIB_CTRL_ACK && h->n_pkt <= TBIB_CTRL_BYE;
+		       h->n_pkt >= TBIB_CTRL_ACK && h->n_pkt <= TBIB_CTRL_MGMT;
 	default:
 		return false;
 	}

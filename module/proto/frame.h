@@ -71,6 +71,7 @@ enum tbib_ctrl_type {
 	TBIB_CTRL_ACK		= 1,	/* state of the receiver, see trunk.h */
 	TBIB_CTRL_PROBE		= 2,	/* the same, and "answer with an ACK" */
 	TBIB_CTRL_BYE		= 3,	/* quiesce: the sender leaves this link */
+	TBIB_CTRL_MGMT		= 4,	/* datagram between two tbibd; not counted */
 };
 
 enum tbib_lane {
@@ -94,7 +95,7 @@ enum tbib_lane {
 enum tbib_pkt_type {
 	TBIB_PKT_TRANSPORT	= 1,	/* BTH and what follows */
 	TBIB_PKT_ETHERNET	= 2,	/* an Ethernet frame for tbib0 */
-	TBIB_PKT_MGMT		= 3,	/* datagram between two tbibd */
+	TBIB_PKT_BLANK		= 3,	/* withdrawn by its sender: skip it */
 };
 
 #define TBIB_PF_GRH		0x01	/* TRANSPORT: 40-byte GRH before BTH */
