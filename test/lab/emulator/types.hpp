@@ -19,6 +19,9 @@ namespace tblab {
 using HostId = unsigned;
 using CableId = unsigned;
 
+/** Time since the emulator's clock began. The clock is injected. */
+using Time = std::chrono::nanoseconds;
+
 /** One emulated host router and the socket at which its guest finds it. */
 struct HostConfig {
     std::string name;                 ///< for logs and statistics
@@ -29,8 +32,9 @@ struct HostConfig {
     bool intel_vendor = false;        ///< vendor id 8086: the driver lets us clear the status
     std::uint64_t uid = 0;            ///< router UUID; 0 = chosen by add_host(), distinct
     bool throttling = true;           ///< honour the interrupt throttling registers
-    /** Lose frames when an RX ring without E2E has no buffer (as hardware does),
-     *  rather than hold them back. The next frame carries BUFFER_OVERRUN. */
+    /** Lose frames that find no RX buffer (as hardware does) rather than hold them
+     *  back, unless their TX ring has E2E flow control. The next frame that is
+     *  received carries BUFFER_OVERRUN. */
     bool overrun = false;
     std::uint64_t frame_rate = 0;     ///< frames/s of the NHI's transmit engine, 0 = unlimited
     /** Answer XDomain *responses* sent to a dead link with ERROR too: tbnet sends
