@@ -61,7 +61,11 @@ struct tbib_login {
 
 /** tbib_login_encode() - @buf has TBIB_LOGIN_LEN bytes; includes a CRC32C */
 void tbib_login_encode(u8 *buf, const struct tbib_login *l);
-/** tbib_login_decode() - Return: TBIB_LOGIN_OK, _BAD or _BAD_VERSION. */
+/**
+ * tbib_login_decode() - check and read a login
+ * Return: TBIB_LOGIN_OK, _BAD, or _BAD_VERSION: then only version, type,
+ * status, node_guid, uuids and boot_nonce have been read.
+ */
 enum tbib_login_status tbib_login_decode(const u8 *buf, u32 len,
 					 struct tbib_login *l);
 
@@ -77,8 +81,8 @@ enum tbib_link_state {
 enum tbib_link_event {
 	TBIB_LE_PEER,		/* XDomain service appeared */
 	TBIB_LE_GONE,		/* it went */
-	TBIB_LE_RESPONSE,	/* our request was answered with OK */
-	TBIB_LE_NO_ANSWER,	/* request failed or "again" */
+	TBIB_LE_RESPONSE,	/* our request was answered, with any status */
+	TBIB_LE_NO_ANSWER,	/* request failed or timed out */
 	TBIB_LE_REQUEST,	/* the peer's (new) request arrived */
 	TBIB_LE_LOGOUT,		/* peer said logout / BYE */
 	TBIB_LE_PATHS_OK,
@@ -120,7 +124,10 @@ void tbib_link_fsm_init(struct tbib_link_fsm *f);
 /**
  * tbib_link_event() - run the transition table
  * @msg: the peer's login for REQUEST, RESPONSE and LOGOUT, else NULL
- * Return: TBIB_LA_* bits, to be done in order of their value.
+ * Return: TBIB_LA_* bits, to be done in this order: REFUSE, REPORT_DOWN, LOGOUT,
+ * PATHS_DOWN, NEW_SESSION, REQUEST, PATHS_UP (answer by PATHS_OK or _FAIL),
+ * REPORT_UP (a refusal by the fabric is PATHS_FAIL). Every request sent is
+ * followed by RESPONSE or NO_ANSWER.
  */
 u32 tbib_link_event(struct tbib_link_fsm *f, enum tbib_link_event ev,
 		    const struct tbib_login *msg, u64 now);
