@@ -106,12 +106,34 @@ void Guest::start() {
     for (const auto* what : {"agent", "qmp", "shell", "console.log"}) {
         fs::remove(socket(what), ignored);
     }
-    agent_ = std::make_unique<GuestAgent>(socket("agent"));
-    process_ = Process(command_line(), config_.directory / (config_.name + ".qemu.log"));
+    renew_agent();
+    Process process(command_line(), config_.directory / (config_.name + ".qemu.log"));
+    std::lock_guard lock(mutex_);
+    process_ = std::move(process);
 }
 
 void Guest::kill() {
+    std::lock_guard lock(mutex_);
     process_.kill();
+}
+
+bool Guest::running() const {
+    std::lock_guard lock(mutex_);
+    return process_.running();
+}
+
+std::shared_ptr<GuestAgent> Guest::agent() const {
+    std::lock_guard lock(mutex_);
+    if (!agent_) {
+        throw LabError(config_.name + " was not started");
+    }
+    return agent_;
+}
+
+void Guest::renew_agent() {
+    auto agent = std::make_shared<GuestAgent>(socket("agent"));
+    std::lock_guard lock(mutex_);
+    agent_ = std::move(agent);
 }
 
 std::string Guest::state() const {
@@ -128,7 +150,7 @@ std::string Guest::state() const {
 void Guest::wait_ready(std::chrono::milliseconds timeout) {
     const auto deadline = Clock::now() + timeout;
     while (running() && Clock::now() < deadline) {
-        if (agent_->sync(std::min<std::chrono::milliseconds>(
+        if (agent()->sync(std::min<std::chrono::milliseconds>(
                 1s, std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now())))) {
             return;
         }
@@ -152,7 +174,7 @@ void Guest::reset() {
             monitor.send({{"execute", "system_reset"}, {"id", "reset"}});
             greeted = true;
         } else if (message->value("id", "") == "reset") {
-            agent_ = std::make_unique<GuestAgent>(socket("agent"));
+            renew_agent();
             return;
         }
     }
@@ -163,7 +185,7 @@ CommandResult Guest::finish(long pid, const std::string& command, std::chrono::m
     const auto deadline = Clock::now() + timeout;
     CommandResult result;
     // Each question costs the guest some milliseconds of its one CPU, so a long command is asked less often.
-    for (auto pause = 5ms; !agent_->finished(pid, result); pause = std::min<std::chrono::milliseconds>(2 * pause, 250ms)) {
+    for (auto pause = 5ms; !agent()->finished(pid, result); pause = std::min<std::chrono::milliseconds>(2 * pause, 250ms)) {
         if (Clock::now() > deadline || !running()) {
             throw LabError(fmt::format("{}: '{}' did not finish in {:.1f} s; {}", name(), command,
                                        std::chrono::duration<double>(timeout).count(), state()));
@@ -179,7 +201,7 @@ CommandResult Guest::run(const std::string& command, std::chrono::milliseconds t
     }
     // timeout(1) ends the whole process group in the guest; ours is later, so that it can.
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(timeout).count();
-    const auto result = finish(agent_->exec({"/usr/bin/timeout", "-k", "1", std::to_string(seconds), "/bin/sh", "-c",
+    const auto result = finish(agent()->exec({"/usr/bin/timeout", "-k", "1", std::to_string(seconds), "/bin/sh", "-c",
                                              command}),
                                command, timeout + 15s);
     if (result.rc == 124) { // timeout(1)'s own exit code
@@ -201,7 +223,7 @@ Job Guest::start(const std::string& command) {
     if (!running()) {
         throw LabError(name() + ": " + state());
     }
-    return {*this, agent_->exec({"/usr/bin/setsid", "/bin/sh", "-c", command}), command};
+    return {*this, agent()->exec({"/usr/bin/setsid", "/bin/sh", "-c", command}), command};
 }
 
 CommandResult Job::wait(std::chrono::milliseconds timeout) {
@@ -213,7 +235,7 @@ CommandResult Job::wait(std::chrono::milliseconds timeout) {
 }
 
 bool Job::running() {
-    done_ = done_ || guest_->agent_->finished(pid_, result_);
+    done_ = done_ || guest_->agent()->finished(pid_, result_);
     return !done_;
 }
 
@@ -232,12 +254,12 @@ void Guest::put_file(const fs::path& local, const std::string& remote) {
     if (run("test -d '" + remote + "'").ok()) {
         target += "/" + local.filename().string();
     }
-    agent_->write_file(target, slurp(local));
+    agent()->write_file(target, slurp(local));
     must(fmt::format("chmod {:o} '{}'", status.st_mode & 07777U, target));
 }
 
 void Guest::get_file(const std::string& remote, const fs::path& local) {
-    const auto content = agent_->read_file(remote);
+    const auto content = agent()->read_file(remote);
     const auto target = fs::is_directory(local) ? local / fs::path(remote).filename() : local;
     std::ofstream file(target, std::ios::binary | std::ios::trunc);
     file.write(content.data(), static_cast<std::streamsize>(content.size()));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ public:
 
 private:
     friend class Guest;
-    Job(Guest& guest, long pid, std::string command) : guest_(&guest), pid_(pid), command_(std::move(command)) {}
+    Job(Guest& guest, long pid, std::string command)
+        : guest_(&guest), pid_(pid), command_(std::move(command)) {}
 
     Guest* guest_;
     long pid_;
@@ -59,8 +61,7 @@ private:
 /**
  * One virtual host: a QEMU process with a stock kernel, commanded by the guest
  * agent. The serial console goes into console.log, a root shell is on
- * shell_socket(). Methods may be called from any thread, except start() and
- * kill() at the same time as others.
+ * shell_socket(). Methods may be called from any thread.
  */
 class Guest {
 public:
@@ -76,7 +77,7 @@ public:
     void start();
     /** Waits for the agent (in a fast boot: modules loaded). @throws LabError */
     void wait_ready(std::chrono::milliseconds timeout = std::chrono::seconds(120));
-    bool running() const { return process_.running(); }
+    bool running() const;
     /** As if the power cord were pulled. */
     void kill();
     /** Presses the reset button; call wait_ready() afterwards. @throws LabError */
@@ -113,13 +114,16 @@ private:
 
     std::vector<std::string> command_line() const;
     std::filesystem::path socket(const char* what) const;
+    std::shared_ptr<GuestAgent> agent() const;
+    void renew_agent();
     CommandResult finish(long pid, const std::string& command, std::chrono::milliseconds timeout);
     /** Why the guest does not answer, for error messages. */
     std::string state() const;
 
     const Image image_;
     const GuestConfig config_;
-    std::unique_ptr<GuestAgent> agent_;
+    mutable std::mutex mutex_; // guards the two below, which a new start replaces
+    std::shared_ptr<GuestAgent> agent_;
     Process process_;
 };
 
