@@ -5,8 +5,6 @@
 #include "frame.h"
 
 #define OFF_CRC		36
-#define FF_KNOWN	(TBIB_FF_LANE | TBIB_FF_ACK_REQ | TBIB_FF_MARK | \
-			 TBIB_FF_BMARK)
 
 /* CRC32C of the frame with the CRC field taken as zero */
 static u32 frame_crc(const u8 *buf, u32 len)
@@ -68,7 +66,7 @@ static void frame_read(const u8 *buf, struct tbib_frame_hdr *h)
 /* bounds that differ between trains and control frames */
 static bool frame_counts_ok(const struct tbib_frame_hdr *h)
 {
-	if (h->flags & ~FF_KNOWN)
+	if (h->flags >> TBIB_FF_TAG_SHIFT >= TBIB_RAW_TAGS)
 		return false;
 	switch (h->kind) {
 	case TBIB_KIND_TRAIN:

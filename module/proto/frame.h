@@ -12,7 +12,7 @@
  *
  *	offset size field
  *	 0     1    version << 4 | kind
- *	 1     1    flags (TBIB_FF_*), bit 0 is the lane
+ *	 1     1    flags (TBIB_FF_*): bit 0 is the lane, 4..7 the raw tag
  *	 2     2    DLID
  *	 4     2    SLID
  *	 6     1    hop limit
@@ -59,8 +59,9 @@
 /* Protocol Defined Field of NHI descriptors; SOF is always 1 (design D3). */
 #define TBIB_PDF_SOF		1
 #define TBIB_PDF_HEADER		2
-#define TBIB_PDF_RAW(seq)	(8 + ((seq) & 7))
-#define TBIB_PDF_EOF_MASK	((1u << TBIB_PDF_HEADER) | 0xff00u)
+#define TBIB_PDF_RAW(tag)	(3 + (tag))	/* 3..15 */
+#define TBIB_RAW_TAGS		13
+#define TBIB_PDF_EOF_MASK	0xfffcu
 
 enum tbib_frame_kind {
 	TBIB_KIND_TRAIN		= 1,
@@ -84,6 +85,15 @@ enum tbib_lane {
 #define TBIB_FF_ACK_REQ		0x02	/* ack at the end of this poll */
 #define TBIB_FF_MARK		0x04	/* congestion seen on the way (FECN) */
 #define TBIB_FF_BMARK		0x08	/* destination reports marks (BECN) */
+/*
+ * Tag of this train's raw frames, 0..TBIB_RAW_TAGS - 1: their EOF PDF is
+ * TBIB_PDF_RAW(tag). On one ring no two unacked trains have the same tag, so
+ * a raw frame can never be taken for one of another train, however many
+ * frames a burst swallows between the two. (The lane sequence would not do:
+ * one ring carries both lanes, and retransmissions.)
+ */
+#define TBIB_FF_TAG_SHIFT	4
+#define TBIB_FF_TAG		0xf0
 
 /* LIDs: 0 = none, 0xC000.. = multicast, 0xFFFF = the neighbour on this link */
 #define TBIB_LID_NONE		0

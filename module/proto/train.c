@@ -21,6 +21,7 @@ void tbib_train_init(struct tbib_train *t, u16 dlid, u16 slid, u32 dest_epoch,
 		     u8 lane)
 {
 	t->next = NULL;
+	t->prev = NULL;
 	t->dlid = dlid;
 	t->slid = slid;
 	t->dest_epoch = dest_epoch;
@@ -36,6 +37,7 @@ void tbib_train_init(struct tbib_train *t, u16 dlid, u16 slid, u32 dest_epoch,
 	t->seq = 0;
 	t->ring_end = 0;
 	t->ring = 0;
+	t->tag = 0;
 	t->state = 0;
 	t->posted = 0;
 	t->tries = 0;

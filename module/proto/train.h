@@ -42,11 +42,13 @@ struct tbib_note {
  * struct tbib_train - a train to be sent
  * @hdr: TBIB_FRAME_SIZE bytes, DMA-able in the kernel; packets stand at
  *	TBIB_FRAME_HDR, the frame header is written at each transmission
- * @next: link in the trunk's queues
+ * @next, @prev: links in the trunk's lists; @next is the host's otherwise
+ * @tag: raw frames are posted with EOF PDF TBIB_PDF_RAW(@tag); set by the
+ *	trunk sender before each transmission
  * Fields from @seq on belong to the trunk sender (trunk.h).
  */
 struct tbib_train {
-	struct tbib_train *next;
+	struct tbib_train *next, *prev;
 	u8 *hdr;
 	u16 dlid;
 	u16 slid;
@@ -66,9 +68,10 @@ struct tbib_train {
 	u32 seq;
 	u32 ring_end;		/* ring counter behind our last frame */
 	u8 ring;		/* ring of the newest transmission */
-	u8 state;		/* enum tbib_train_state, trunk_tx.h */
+	u8 tag;
+	u8 state;		/* enum tbib_train_state, trunk.h */
 	u8 posted;		/* frames the ring has not given back yet */
-	u8 tries;
+	u8 tries;		/* transmissions, saturates */
 	u64 sent_at;		/* ns */
 };
 

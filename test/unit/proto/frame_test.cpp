@@ -136,7 +136,8 @@ BOOST_AUTO_TEST_CASE(bounds)
     BOOST_TEST(bad([](Frame &f) { f.raw[1] = 0; }) == TBIB_FRAME_BAD);
     BOOST_TEST(bad([](Frame &f) { f.raw[1] = 4097; }) == TBIB_FRAME_BAD);
     BOOST_TEST(bad([](Frame &f) { f.h.kind = 3; }) == TBIB_FRAME_BAD);
-    BOOST_TEST(bad([](Frame &f) { f.h.flags = 0x10; }) == TBIB_FRAME_BAD);
+    BOOST_TEST(bad([](Frame &f) { f.h.flags = 0xc0; }) == TBIB_FRAME_OK);
+    BOOST_TEST(bad([](Frame &f) { f.h.flags = 0xd0; }) == TBIB_FRAME_BAD);
     BOOST_TEST(bad([](Frame &f) { f.h.kind = TBIB_KIND_CONTROL; }) == TBIB_FRAME_BAD);
     auto control = [](Frame &f) { f.h.kind = TBIB_KIND_CONTROL, f.h.n_raw = 0; };
     BOOST_TEST(bad(control) == TBIB_FRAME_OK);
