@@ -91,13 +91,10 @@ struct tbib_wqe {
 	struct tbib_av av;
 	void *host;		/* REG_MR, BIND_MW: what to register */
 
-	u8 state;		/* private to requester.c/completer.c */
+	u8 state;		/* enum tbib_wqe_state, qp_int.h */
 	u8 prepared;
 	u16 notes;		/* UC/UD: trunk acks still to come */
 	u32 first_psn, last_psn;
-	u32 sent;		/* payload bytes sent (READ: requested) */
-	u32 acked;		/* READ: payload bytes received */
-	u64 sent_at;
 	/* the gather list, or inline data; @sge_max entries by host's choice */
 	union {
 		struct tbib_sge sge[1];
@@ -164,15 +161,19 @@ struct tbib_qp;
  * @wqe_prepare: resolve lkeys of @w to MRs and take references (AH for UD too)
  *	Return: enum tbib_status. Called once before the WQE's first packet;
  *	for LOCAL_INV, REG_MR and BIND_MW it executes the operation.
- * @wqe_release: drop what wqe_prepare took
+ * @wqe_release: drop what commit and wqe_prepare took; once for each WQE,
+ *	also for one that was never prepared, before its CQE
  * @gather: copy @len bytes at message offset @off of @w to @dst
  * @gather_raw: append raw frames with these bytes to @t, at most 2 (zero copy
  *	where possible, else a bounce page). Return: false when it could not
  *	(no page): nothing was appended, try again later.
+ * @grh: UD: write the 40-byte GRH for @w with @len payload bytes to @dst (the
+ *	packet then carries TBIB_PF_GRH)
  * @scatter: READ and atomic responses: copy @p to message offset @off of @w
  *	(@last: end of the message; its last bytes become visible last)
  * @recv_get: fetch the next receive WQE. Return: enum tbib_status;
- *	TBIB_RNR_RETRY_EXC_ERR means there is none.
+ *	TBIB_RNR_RETRY_EXC_ERR means there is none. On another error the WQE
+ *	is consumed, @r->wr_id is valid and there is nothing to release.
  * @recv_scatter: copy @p to offset @off of the receive WQE
  * @recv_release: drop what recv_get took
  * @mem_get: check rkey, range, access of @qp's PD; take a reference
@@ -182,7 +183,9 @@ struct tbib_qp;
  * @mem_atomic: 8-byte atomic, also atomic to the CPU. Return: status.
  * @invalidate: SEND with invalidate. Return: status.
  * @complete: add a CQE
- * @event: asynchronous event
+ * @event: asynchronous event. LAST_WQE comes at every transition to ERR (the
+ *	host drops it when the QP has no SRQ) and tells the host to flush its
+ *	receives.
  */
 struct tbib_qp_ops {
 	u8 (*wqe_prepare)(struct tbib_qp *qp, struct tbib_wqe *w);
@@ -191,6 +194,8 @@ struct tbib_qp_ops {
 		       u32 len, u8 *dst);
 	bool (*gather_raw)(struct tbib_qp *qp, const struct tbib_wqe *w,
 			   u32 off, u32 len, struct tbib_train *t);
+	void (*grh)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 len,
+		    u8 *dst);
 	void (*scatter)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
 			const struct tbib_payload *p, bool last);
 	u8 (*recv_get)(struct tbib_qp *qp, struct tbib_rwqe *r);
@@ -242,32 +247,44 @@ struct tbib_req {
 	u32 cons;		/* oldest not completed (completer) */
 	u32 psn;		/* next PSN to use */
 	u32 una_psn;		/* oldest unacked PSN (completer) */
+	u32 max_psn;		/* behind the highest PSN ever used */
 	u32 rd_atomic;		/* READs and atomics in flight */
-	bool draining;
+	bool draining;		/* SQD: SQ_DRAINED has not been told yet */
 	bool rnr_wait;
-	bool resend;		/* go back to una_psn before the next packet */
 	bool probe;		/* resend the last packet with AckReq */
+	bool held;		/* no page for payload: wait for again_at */
+	bool rtt_on;		/* rtt_psn is being timed */
+	u8 note_gen;		/* UC/UD: notes of older queues are ignored */
 	u32 since_ack_req;
+	u32 rtt_psn;
+	u64 rtt_at;
+	u64 again_at;
 };
 
 /** struct tbib_comp - completer: responses to CQEs, retries, timers */
 struct tbib_comp {
 	u8 retries_left, rnr_left;
+	u8 probe_shift;		/* probes since the last progress */
+	u8 step;		/* last enum tbib_comp_step, for tracing */
+	bool gap;		/* a response is missing, went back for it */
+	u32 gap_psn;		/* newest response behind the gap */
+	bool stalled;
+	u64 stalled_at;
 	u64 ack_deadline;	/* IBTA transport timer */
 	u64 probe_deadline;
 	u64 rnr_deadline;
-	u64 srtt;		/* ns */
+	u64 srtt;		/* ns, 0 = not known yet */
 };
 
 /** struct tbib_rd_res - a READ or atomic that the responder answers */
 struct tbib_rd_res {
 	u8 kind;		/* 0 free, 1 READ, 2 atomic */
 	bool active;		/* responses still to be sent */
-	u32 first_psn, last_psn, cur_psn;
+	u32 first_psn, last_psn;	/* of the first request */
+	u32 base_psn, end_psn;	/* of the newest one, maybe partial */
+	u32 cur_psn;		/* next response */
 	u32 msn;
-	u64 va;
-	u32 rkey;
-	u32 len, sent;
+	u32 len;		/* bytes from base_psn on */
 	u64 orig;
 	struct tbib_mem mem;
 };
@@ -282,14 +299,18 @@ struct tbib_resp {
 	u8 in_msg;		/* op class of the message in progress */
 	u32 msg_off;		/* payload bytes placed */
 	u32 msg_len;		/* WRITE: RETH length */
-	bool nak_sent;		/* sequence NAK sent for this gap already */
+	bool nak_sent;		/* NAK sent for this gap already */
+	bool rnr_sent;		/* the peer waits for its RNR timer */
+	u32 oos_psn;		/* newest PSN seen behind the gap */
+	u8 step;		/* last enum tbib_resp_step, for tracing */
 	bool comm_est;
 	/* the answer to be sent: ACK/NAK is cumulative, so one is enough */
 	bool ack_pending;
 	u8 ack_syndrome;
 	u32 ack_psn;
 	struct tbib_rd_res rd[TBIB_MAX_RD_ATOMIC];
-	u8 rd_head, rd_tail;	/* ring of resources, oldest at tail */
+	u8 rd_head, rd_count;	/* ring in PSN order, newest before rd_head */
+	u8 rd_active;		/* of them, those with responses to be sent */
 };
 
 /** struct tbib_qp - embedded in the host's QP */
@@ -341,11 +362,25 @@ bool tbib_qp_wants_tx(const struct tbib_qp *qp);
 enum tbib_fill tbib_qp_fill(struct tbib_qp *qp, struct tbib_train *t, void *ah,
 			    u64 now);
 
-/** tbib_qp_next_ah() - UD: address handle of the next WQE to send, or NULL */
-void *tbib_qp_next_ah(const struct tbib_qp *qp);
+/**
+ * tbib_qp_next_ah() - UD: address handle of the next WQE to send, or NULL
+ * Prepares that WQE; one that cannot be prepared is completed in error.
+ */
+void *tbib_qp_next_ah(struct tbib_qp *qp);
 
 /** tbib_qp_drop_ud() - UD: the next WQE cannot be routed: completed, not sent */
 void tbib_qp_drop_ud(struct tbib_qp *qp);
+
+/**
+ * tbib_qp_unroutable() - there is no route to the peer now
+ * UC and UD: the next WQE is completed, not sent. RC: what the QP wants to
+ * send counts as lost, the transport timer runs until there is a route again
+ * (call tbib_qp_fill() then) or the retries are used up.
+ */
+void tbib_qp_unroutable(struct tbib_qp *qp, u64 now);
+
+/** tbib_qp_idle() - nothing unacked and nothing to answer: may change lane */
+bool tbib_qp_idle(const struct tbib_qp *qp);
 
 /**
  * tbib_qp_note() - UC/UD: the trunk acked a train with a note of this QP
@@ -366,7 +401,8 @@ void tbib_qp_timer(struct tbib_qp *qp, u64 now);
 
 /**
  * tbib_qp_stalled() - the QP waits for room in its own trunk: freeze the
- * transport timer until the next fill (design section 4)
+ * transport timer until the next fill (design section 4). Not for a QP that
+ * has no route, see tbib_qp_unroutable().
  */
 void tbib_qp_stalled(struct tbib_qp *qp, bool stalled, u64 now);
 
