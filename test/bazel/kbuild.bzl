@@ -14,7 +14,7 @@ _TAGS = ["kbuild", "local", "no-remote", "no-sandbox"]
 def _kbuild(name, module, srcs, kdir, tags):
     native.genrule(
         name = name,
-        srcs = srcs,
+        srcs = srcs + ["//:dkms.conf"],
         outs = ["%s/%s.ko" % (name, module)],
         cmd = "$(location //test/bazel:kbuild) %s %s $@ $(SRCS)" % (kdir, native.package_name()),
         message = "Running kbuild for",
