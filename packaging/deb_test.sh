@@ -4,6 +4,7 @@
 # machine would have: a module for each kernel, a unit that systemd accepts, nothing
 # enabled, and no rest after purging.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 
 packaging=$(dirname "$(readlink -f "$0")")
 work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/deb_test.XXXXXX")
