@@ -58,7 +58,7 @@ fs::path Guest::socket(const char* what) const {
 std::vector<std::string> Guest::command_line() const {
     const std::string id = fmt::format("74626c61620000000000{:012x}", config_.index + 1);
     const std::string uuid = fmt::format("74626c61-6200-0000-0000-{:012x}", config_.index + 1);
-    std::string append = fmt::format("console=ttyS0 quiet panic=0 mitigations=off nokaslr tblab.host={} tblab.id={} "
+    std::string append = fmt::format("console=ttyS0 quiet panic=0 mitigations=off cryptomgr.notests tblab.host={} tblab.id={} "
                                      "tblab.boot={}",
                                      config_.name, id, config_.boot == Boot::fast ? "fast" : "systemd");
     if (!config_.modules.empty()) {
