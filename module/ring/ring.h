@@ -9,11 +9,15 @@
  *	link_up   (rings run, paths enabled)                   process context
  *	   rx ready -> NAPI poll by the fabric -> tbib_ring_poll()
  *	   tbib_ring_post(), tbib_ring_reap()
- *	link_down (no use of the rings after it returns)        process context
+ *	link_down (nothing is posted or polled after return)    process context
+ *	   done() for each frame still posted; no lock held
+ *	link_drained (all came back; the rings are freed next)  process context
  *	link_del  (the cable or the peer's service is gone)    process context
  *
  * link_up/link_down may alternate for one link_add. Calls for one link are
- * serialised by its mutex.
+ * serialised by its mutex. link_down, link_drained, link_del and link_state may
+ * run under the domain's lock (hot unplug before 7.2), which somebody who holds
+ * RTNL may wait for: they must not take RTNL. nhi_add and nhi_del may.
  */
 #ifndef TBIB_RING_H
 #define TBIB_RING_H
@@ -69,7 +73,10 @@ struct tbib_tx_frame {
  * @nhi_del: it is about to go: unmap all that was mapped for it before return
  * @link_add, @link_up, @link_down, @link_del: see the head of this file;
  *	@link_up may refuse (negative errno): login is tried again later.
- * @link_state: fsm state changed (for netlink events); may sleep
+ * @link_drained: after link_down: every posted frame has come back by done();
+ *	the rings are freed after it returns
+ * @link_state: fsm state changed (for netlink events); also for a link that
+ *	never got link_add (refused, no answer). Must not sleep for long.
  * @rx_ready: hardirq context, under the NHI's locks: napi_schedule() only
  * @done: one posted frame came back (consumed locally, or cancelled by stop)
  *	from tbib_ring_reap() or ring stop; context of those
@@ -80,6 +87,7 @@ struct tbib_fabric_ops {
 	int (*link_add)(struct tbib_link *link);
 	int (*link_up)(struct tbib_link *link);
 	void (*link_down)(struct tbib_link *link);
+	void (*link_drained)(struct tbib_link *link);
 	void (*link_del)(struct tbib_link *link);
 	void (*link_state)(struct tbib_link *link);
 	void (*rx_ready)(struct tbib_ring *ring);
@@ -107,6 +115,12 @@ int tbib_ring_init(const struct tbib_fabric_ops *fops, u64 guid, u64 nonce);
 void tbib_ring_exit(void);
 /** tbib_ring_set_guid() - new node GUID: all links log in again */
 void tbib_ring_set_guid(u64 guid);
+
+/** tbib_link_for_each() - every cable with a peer that speaks tbib, up or not
+ * Process context; @fn is called under a spinlock and must not call back.
+ */
+void tbib_link_for_each(void (*fn)(const struct tbib_link_info *info,
+				   void *arg), void *arg);
 
 /* --- links: any context unless said otherwise ------------------------- */
 void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info);

@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Looks into the headers that the module is built against and says what they have.
+#
+#   probe.sh SRCTREE OUT
+#
+# Headers are asked, never version numbers: distributions backport. OUT is only
+# touched when its content changes. compat.h turns the answers into the newest
+# kernel's interface.
+set -eu
+srctree=$1 out=$2
+
+# has NAME HEADER PATTERN: TBIB_HAVE_NAME if a line of include/HEADER matches
+has() {
+	if tr '\n\t' '  ' <"$srctree/include/$2" 2>/dev/null |
+	   grep -qE -- "$3"; then
+		echo "#define TBIB_HAVE_$1 1"
+	fi
+}
+
+# file NAME HEADER: TBIB_HAVE_NAME if include/HEADER exists
+file() {
+	if [ -e "$srctree/include/$2" ]; then
+		echo "#define TBIB_HAVE_$1 1"
+	fi
+}
+
+[ -e "$srctree/include/linux/thunderbolt.h" ] || {
+	echo "probe.sh: no kernel headers in $srctree" >&2
+	exit 1
+}
+
+{
+	echo '/* SPDX-License-Identifier: GPL-2.0-only */'
+	echo '/* Written by compat/probe.sh. */'
+
+	# linux
+	has CRC32C_IN_CRC32 linux/crc32.h 'u32 crc32c\(u32'
+	has HRTIMER_SETUP linux/hrtimer.h 'void hrtimer_setup\('
+
+	# thunderbolt: 7.2 dropped the id argument and the PCI device
+	has TB_PROBE_WITH_ID linux/thunderbolt.h \
+		'\(\*probe\)\(struct tb_service \*svc, const struct tb_service_id'
+	has TB_NHI_PDEV linux/thunderbolt.h \
+		'struct tb_nhi \{ +spinlock_t lock; +struct pci_dev \*pdev;'
+} >"$out.tmp.$$"
+
+if cmp -s "$out.tmp.$$" "$out"; then
+	rm -f "$out.tmp.$$"
+else
+	mv "$out.tmp.$$" "$out"
+fi
