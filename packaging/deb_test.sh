@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Builds the packages, installs them over the lab's Debian 13 tree and looks at what a
-# machine would have: a module for each kernel, a unit that systemd accepts, nothing
-# enabled, and no rest after purging.
+# deb_test.sh PROGRAM...: builds the packages, installs them over the lab's Debian 13 tree
+# and looks at what a machine would have: a module for each kernel, a unit that systemd
+# accepts, nothing enabled, no rest after purging. PROGRAM is one as Bazel builds it; the
+# package's, which userspace/Makefile builds, must know the same options.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -11,6 +12,14 @@ work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/deb_test.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 "$packaging/build-deb" --in-lab "$work"
+# CLI11 formats its help differently from version to version: names only.
+options() {
+    "$@" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u
+}
+for program; do
+    options "$program" >"$work/${program##*/}.options"
+done
+
 cat >"$work/inside" <<'EOF'
 set -eux
 dpkg -i ./tbib_*.deb ./tbib-dkms_*.deb || { cat /var/lib/dkms/tbib/*/build/make.log; exit 1; }
@@ -23,7 +32,9 @@ for modules in /usr/lib/modules/*; do
 done
 test "$(modinfo -k "$release" -F version tbib)" = "$(dpkg-query -W -f '${Version}' tbib-dkms)"
 tbibctl --version | grep -F "$(dpkg-query -W -f '${Version}' tbib)"
-tbibd --help >/dev/null
+for options in *.options; do
+    "${options%.options}" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u | diff "$options" -
+done
 
 # systemd-analyze says nothing about a good unit.
 test -z "$(systemd-analyze verify --man=no tbibd.service 2>&1 | grep -i tbibd)"
