@@ -5,7 +5,8 @@ set -u
 LC_ALL=C
 export LC_ALL
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
-failed=0
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
 
 if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
     files=$(git ls-files)
@@ -13,12 +14,11 @@ else
     files=$(find . -type f -not -path './bazel-*' | sed 's,^\./,,')
 fi
 
-# rule TEXT: prints the offenders read from standard input under TEXT
+# rule TEXT: notes the offenders read from standard input under TEXT. It runs at the end
+# of a pipe, in a shell of its own, hence the file.
 rule() {
     offenders=$(cat)
-    [ -z "$offenders" ] && return
-    printf '%s:\n%s\n\n' "$1" "$offenders"
-    failed=1
+    [ -z "$offenders" ] || printf '%s:\n%s\n\n' "$1" "$offenders" >>"$found"
 }
 
 # of PATTERN: the files whose path matches an extended regular expression
@@ -58,4 +58,5 @@ of '^(\.bazelrc|WORKSPACE|.*\.(c|h|cpp|hpp|sh|py|bazel|bzl|md|conf|service))$|^t
     xargs grep -nE '[[:space:]]+$' |
     rule "No white space at the end of a line"
 
-exit $failed
+cat "$found"
+[ ! -s "$found" ]
