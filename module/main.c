@@ -32,8 +32,10 @@ static void port_changed(struct tbib_node *node)
 
 static const struct tbib_upper_ops upper_ops = {
 	.attach = attach,
+	.busy = tbib_verbs_busy,
 	.detach = tbib_verbs_unregister,
 	.detach_netdev = tbib_netdev_destroy,
+	.ib_name = tbib_verbs_ib_name,
 	.nhi_add = tbib_verbs_nhi_add,
 	.nhi_gone = tbib_verbs_nhi_gone,
 	.port_changed = port_changed,

@@ -28,4 +28,27 @@ hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
+/* 7.3: ib_umem_get() became ib_umem_get_va() */
+#ifndef TBIB_HAVE_IB_UMEM_GET_VA
+#define ib_umem_get_va(dev, addr, size, access) \
+	ib_umem_get(dev, addr, size, access)
+#endif
+
+/* 7.3: another name, and the count became unsigned */
+#ifdef TBIB_HAVE_RESIZE_USER_CQ
+typedef unsigned int tbib_cqe_count_t;
+#else
+typedef int tbib_cqe_count_t;
+#define resize_user_cq resize_cq
+#endif
+
+/* 6.17: reg_user_mr() got DMA handles, which we do not support */
+#ifdef TBIB_HAVE_REG_MR_DMAH
+#define TBIB_DMAH_PARAM struct ib_dmah *dmah,
+#define TBIB_DMAH_GIVEN (dmah)
+#else
+#define TBIB_DMAH_PARAM
+#define TBIB_DMAH_GIVEN false
+#endif
+
 #endif

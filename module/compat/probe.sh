@@ -43,6 +43,12 @@ file() {
 		'\(\*probe\)\(struct tb_service \*svc, const struct tb_service_id'
 	has TB_NHI_PDEV linux/thunderbolt.h \
 		'struct tb_nhi \{ +spinlock_t lock; +struct pci_dev \*pdev;'
+
+	# verbs
+	has IB_UMEM_GET_VA rdma/ib_umem.h 'ib_umem_get_va\('
+	has RESIZE_USER_CQ rdma/ib_verbs.h '\(\*resize_user_cq\)'
+	has REG_MR_DMAH rdma/ib_verbs.h \
+		'\(\*reg_user_mr\)\([^)]*struct ib_dmah'
 } >"$out.tmp.$$"
 
 if cmp -s "$out.tmp.$$" "$out"; then

@@ -15,6 +15,10 @@ void tbib_verbs_exit(void);
 int tbib_verbs_register(struct tbib_node *node);
 /** tbib_verbs_unregister() - mirror; waits until users are gone or cut off */
 void tbib_verbs_unregister(struct tbib_node *node);
+/** tbib_verbs_busy() - somebody has QPs, memory or addresses */
+bool tbib_verbs_busy(struct tbib_node *node);
+/** tbib_verbs_ib_name() - name of the ib_device, or empty. May sleep. */
+void tbib_verbs_ib_name(struct tbib_node *node, char *buf, size_t len);
 /** tbib_verbs_port_changed() - dispatch PORT_ACTIVE / PORT_ERR / GID_CHANGE */
 void tbib_verbs_port_changed(struct tbib_node *node);
 /** tbib_verbs_rx() - see tbib_upper_ops.rx_transport */

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Completion queues. */
+#include <rdma/uverbs_ioctl.h>
+#include "verbs/ibdev.h"
+
+/* what librxe expects behind ibv_wc.wc_flags: the user's numbers */
+#define USER_WC_GRH		(1u << 0)
+#define USER_WC_WITH_IMM	(1u << 1)
+#define USER_WC_WITH_INV	(1u << 3)
+
+static const u8 wc_opcode[TBIB_WR_OPS] = {
+	[TBIB_WR_SEND]		= IB_WC_SEND,
+	[TBIB_WR_SEND_IMM]	= IB_WC_SEND,
+	[TBIB_WR_SEND_INV]	= IB_WC_SEND,
+	[TBIB_WR_WRITE]		= IB_WC_RDMA_WRITE,
+	[TBIB_WR_WRITE_IMM]	= IB_WC_RDMA_WRITE,
+	[TBIB_WR_READ]		= IB_WC_RDMA_READ,
+	[TBIB_WR_CMP_SWAP]	= IB_WC_COMP_SWAP,
+	[TBIB_WR_FETCH_ADD]	= IB_WC_FETCH_ADD,
+	[TBIB_WR_LOCAL_INV]	= IB_WC_LOCAL_INV,
+	[TBIB_WR_REG_MR]	= IB_WC_REG_MR,
+	[TBIB_WR_BIND_MW]	= IB_UVERBS_WC_BIND_MW,
+};
+
+static u32 cqe_opcode(const struct tbib_cqe *c)
+{
+	if (c->recv)
+		return c->write_imm ? IB_WC_RECV_RDMA_WITH_IMM : IB_WC_RECV;
+	return wc_opcode[c->op];
+}
+
+/* runs in softirq without any lock of ours: the handler may poll and post */
+static void cq_notify_work(struct work_struct *work)
+{
+	struct tbib_cq *cq = container_of(work, struct tbib_cq, notify);
+
+	if (cq->ib.comp_handler)
+		cq->ib.comp_handler(&cq->ib, cq->ib.cq_context);
+}
+
+static void cq_error_work(struct work_struct *work)
+{
+	struct tbib_cq *cq = container_of(work, struct tbib_cq, error);
+	struct ib_event ev = {
+		.device = cq->ib.device,
+		.element.cq = &cq->ib,
+		.event = IB_EVENT_CQ_ERR,
+	};
+
+	if (cq->ib.event_handler)
+		cq->ib.event_handler(&ev, cq->ib.cq_context);
+}
+
+static u32 cqe_size(bool user)
+{
+	return user ? sizeof(struct ib_uverbs_wc) : sizeof(struct ib_wc);
+}
+
+int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
+		   struct uverbs_attr_bundle *attrs)
+{
+	struct ib_udata *udata = attrs ? &attrs->driver_udata : NULL;
+	struct tbib_cq *cq = to_tbib_cq(ib);
+	struct rxe_create_cq_resp resp = {};
+	int err;
+
+	if (attr->flags)
+		return -EOPNOTSUPP;
+	if (!attr->cqe || attr->cqe > TBIB_MAX_CQE)
+		return -EINVAL;
+	if (udata && udata->outlen < sizeof(resp))
+		return -EINVAL;
+	spin_lock_init(&cq->lock);
+	INIT_WORK(&cq->notify, cq_notify_work);
+	INIT_WORK(&cq->error, cq_error_work);
+	cq->user = udata;
+	err = tbib_queue_alloc(&cq->q, attr->cqe, max(cqe_size(cq->user), 64u),
+			       udata, &resp.mi);
+	if (err)
+		return err;
+	ib->cqe = cq->q.mask;
+	if (!udata)
+		return 0;
+	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
+	if (err)
+		tbib_queue_free(&cq->q);
+	return err;
+}
+
+int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
+{
+	struct tbib_cq *cq = to_tbib_cq(ib);
+
+	/* every QP is gone (core's usecnt): nothing can queue these again */
+	cancel_work_sync(&cq->notify);
+	cancel_work_sync(&cq->error);
+	tbib_queue_free(&cq->q);
+	return 0;
+}
+
+/* move what waits in @cq->q to @to; false = does not fit */
+static bool cq_move(struct tbib_cq *cq, struct tbib_queue *to)
+{
+	u32 cons = tbib_queue_consumer(&cq->q);
+	u32 n = (cq->q.index - cons) & cq->q.mask;
+	u32 i;
+
+	if (n > to->mask)
+		return false;
+	for (i = 0; i < n; i++)
+		memcpy(tbib_queue_slot(to, i),
+		       tbib_queue_slot(&cq->q, cons + i),
+		       cqe_size(cq->user));
+	to->index = n;
+	tbib_queue_set_producer(to, n);
+	return true;
+}
+
+int tbib_resize_cq(struct ib_cq *ib, tbib_cqe_count_t cqe,
+		   struct ib_udata *udata)
+{
+	struct tbib_cq *cq = to_tbib_cq(ib);
+	struct rxe_resize_cq_resp resp = {};
+	struct tbib_queue q, old;
+	unsigned long flags;
+	bool fits;
+	int err;
+
+	if (cqe < 1 || cqe > TBIB_MAX_CQE)
+		return -EINVAL;
+	if (udata && udata->outlen < sizeof(resp))
+		return -EINVAL;
+	err = tbib_queue_alloc(&q, cqe, max(cqe_size(cq->user), 64u), udata,
+			       &resp.mi);
+	if (err)
+		return err;
+	if (udata) {
+		/* first tell, then switch: a fault must leave the CQ alone */
+		err = ib_copy_to_udata(udata, &resp, sizeof(resp));
+		if (err)
+			goto err_free;
+	}
+	spin_lock_irqsave(&cq->lock, flags);
+	fits = cq_move(cq, &q);
+	if (fits) {
+		old = cq->q;
+		cq->q = q;
+		ib->cqe = q.mask;
+	}
+	spin_unlock_irqrestore(&cq->lock, flags);
+	if (!fits) {
+		err = -EINVAL;
+		goto err_free;
+	}
+	tbib_queue_free(&old);
+	return 0;
+
+err_free:
+	tbib_queue_free(&q);
+	return err;
+}
+
+static void fill_user_wc(struct ib_uverbs_wc *wc, const struct tbib_vqp *q,
+			 const struct tbib_cqe *c)
+{
+	memset(wc, 0, sizeof(*wc));
+	wc->wr_id = c->wr_id;
+	wc->status = c->status;
+	wc->opcode = cqe_opcode(c);
+	wc->byte_len = c->byte_len;
+	wc->qp_num = q->core.qpn;
+	wc->src_qp = c->src_qp;
+	wc->port_num = 1;
+	if (c->grh_valid)
+		wc->wc_flags |= USER_WC_GRH;
+	if (c->inv_valid) {
+		wc->wc_flags |= USER_WC_WITH_INV;
+		wc->ex.invalidate_rkey = c->imm;
+	} else if (c->imm_valid) {
+		wc->wc_flags |= USER_WC_WITH_IMM;
+		wc->ex.imm_data = cpu_to_be32(c->imm);
+	}
+}
+
+static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
+			   const struct tbib_cqe *c)
+{
+	memset(wc, 0, sizeof(*wc));
+	wc->wr_id = c->wr_id;
+	wc->status = (enum ib_wc_status)c->status;
+	wc->opcode = (enum ib_wc_opcode)cqe_opcode(c);
+	wc->byte_len = c->byte_len;
+	wc->qp = q->ib;
+	wc->src_qp = c->src_qp;
+	wc->port_num = 1;
+	if (c->grh_valid)
+		wc->wc_flags |= IB_WC_GRH;
+	if (c->inv_valid) {
+		wc->wc_flags |= IB_WC_WITH_INVALIDATE;
+		wc->ex.invalidate_rkey = c->imm;
+	} else if (c->imm_valid) {
+		wc->wc_flags |= IB_WC_WITH_IMM;
+		wc->ex.imm_data = cpu_to_be32(c->imm);
+	}
+}
+
+/*
+ * tbib_cq_add() - append a completion of @q; its lock is held
+ * A full queue loses the completion and raises CQ_ERR once (IBTA 11.6.3.1).
+ */
+void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
+		 const struct tbib_cqe *c)
+{
+	bool wakes = c->solicited || c->status != TBIB_OK;
+	unsigned long flags;
+	void *slot;
+	u32 next;
+
+	spin_lock_irqsave(&cq->lock, flags);
+	next = (cq->q.index + 1) & cq->q.mask;
+	if (unlikely(next == tbib_queue_consumer(&cq->q))) {
+		if (!cq->overflow)
+			schedule_work(&cq->error);
+		cq->overflow = true;
+		goto out;
+	}
+	slot = tbib_queue_slot(&cq->q, cq->q.index);
+	if (cq->user)
+		fill_user_wc(slot, q, c);
+	else
+		fill_kernel_wc(slot, q, c);
+	cq->q.index = next;
+	tbib_queue_set_producer(&cq->q, next);
+	if (cq->armed == IB_CQ_NEXT_COMP ||
+	    (cq->armed == IB_CQ_SOLICITED && wakes)) {
+		cq->armed = 0;
+		queue_work(system_bh_wq, &cq->notify);
+	}
+out:
+	spin_unlock_irqrestore(&cq->lock, flags);
+}
+
+int tbib_poll_cq(struct ib_cq *ib, int n, struct ib_wc *wc)
+{
+	struct tbib_cq *cq = to_tbib_cq(ib);
+	unsigned long flags;
+	u32 cons;
+	int i;
+
+	if (cq->user)
+		return -EOPNOTSUPP;	/* librxe polls by itself */
+	spin_lock_irqsave(&cq->lock, flags);
+	cons = cq->q.buf->consumer_index;
+	for (i = 0; i < n && cons != cq->q.index; i++) {
+		wc[i] = *(struct ib_wc *)tbib_queue_slot(&cq->q, cons);
+		cons = (cons + 1) & cq->q.mask;
+	}
+	tbib_queue_set_consumer(&cq->q, cons);
+	spin_unlock_irqrestore(&cq->lock, flags);
+	return i;
+}
+
+int tbib_req_notify_cq(struct ib_cq *ib, enum ib_cq_notify_flags flags)
+{
+	u8 want = flags & IB_CQ_SOLICITED_MASK;
+	struct tbib_cq *cq = to_tbib_cq(ib);
+	unsigned long irq;
+	bool missed;
+
+	spin_lock_irqsave(&cq->lock, irq);
+	/* "next completion" asks for more than "solicited" and stays */
+	if (cq->armed != IB_CQ_NEXT_COMP)
+		cq->armed = want;
+	missed = (flags & IB_CQ_REPORT_MISSED_EVENTS) &&
+		 tbib_queue_consumer(&cq->q) != cq->q.index;
+	spin_unlock_irqrestore(&cq->lock, irq);
+	return missed;
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Structures and prototypes that the files of the verbs layer share.
+ *
+ * Lifetime: what the data path finds by number (QP, MR, address) is found
+ * under RCU and freed after a grace period. A QP is used only with its lock
+ * held and @dying false, so whatever destroy_qp waits for needs no reference.
+ *
+ * Locks, outer to inner: trunk tx lock (fabric) > vqp.lock > srq.lock
+ * > cq.lock. All of ours save the interrupt state, because kernel users may
+ * post with interrupts off (Documentation/infiniband/core_locking.rst).
+ */
+#ifndef TBIB_VERBS_IBDEV_H
+#define TBIB_VERBS_IBDEV_H
+
+#include <linux/hrtimer.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <rdma/ib_umem.h>
+#include <rdma/ib_verbs.h>
+#include <uapi/rdma/rdma_user_rxe.h>
+#include "proto/qp.h"
+#include "verbs/queue.h"
+#include "verbs/verbs.h"
+
+#define TBIB_UVERBS_ABI		2	/* rdma_user_rxe.h, librxe 39 and later */
+#define TBIB_MAX_QP		65536
+#define TBIB_MAX_QP_WR		16384
+#define TBIB_MAX_SRQ_WR		16384
+#define TBIB_MAX_CQ		65536
+#define TBIB_MAX_CQE		262143
+#define TBIB_MAX_MR		(1 << 22)
+#define TBIB_MAX_AH		65536
+#define TBIB_MAX_FRWR_PAGES	512
+#define TBIB_MAX_NHI		8
+#define TBIB_SQ_WINDOW		256	/* WQEs of a user that are copied ahead */
+#define TBIB_GID_TABLE		256
+#define TBIB_MTU		4096
+#define TBIB_SWEEP_NS		(10 * NSEC_PER_MSEC)
+#define TBIB_LANE_IDLE_NS	(2 * NSEC_PER_MSEC)
+#define TBIB_LANE_SMALL		4096	/* larger messages go bulk */
+
+/* Every access bit that can be granted; optional bits are ignored (hints). */
+#define TBIB_ACCESS_SUPPORTED \
+	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE | \
+	 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC | IB_ACCESS_OPTIONAL)
+
+/* struct tbib_ibdev.flags */
+enum {
+	TBIB_IBDEV_LEAVING,	/* we are unregistering it, do not revive */
+	TBIB_IBDEV_DEAD,	/* unregistered, by us or by rdma_rxe's exit */
+};
+
+/* Counters that verbs keep per QP, next to tbib_qp_stats of the core */
+#define TBIB_VERBS_COUNTERS(X) \
+	X(rdma_sends) X(rdma_recvs) X(send_err) X(retry_exceeded_err) \
+	X(retry_rnr_exceeded_err) X(foreign_peer) X(bad_qkey)
+
+struct tbib_verbs_stats {
+#define X(n) u64 n;
+	TBIB_VERBS_COUNTERS(X)
+#undef X
+};
+
+/**
+ * struct tbib_ibdev - the shell: an ib_device around the node
+ * @qps: QPN -> struct tbib_vqp; looked up under RCU
+ * @ahs: AH number -> struct tbib_addr; looked up under RCU
+ * @mrs: key >> 8 -> struct tbib_mr; looked up under RCU
+ * @next_qpn, @next_mr: where the next cyclic allocation starts
+ * @port_state: last one that was dispatched as an event
+ * @gone: counters of QPs that were destroyed; guarded by @gone_lock
+ */
+struct tbib_ibdev {
+	struct ib_device ib;
+	struct tbib_node *node;
+	unsigned long flags;
+	struct xarray qps;
+	struct xarray ahs;
+	struct xarray mrs;
+	u32 next_qpn;
+	u32 next_ah;
+	u32 next_mr;
+	u8 port_state;
+	spinlock_t gone_lock;	/* guards @gone and @gone_core */
+	struct tbib_verbs_stats gone;
+	struct tbib_qp_stats gone_core;
+	spinlock_t scratch_lock; /* guards @scratch; inside vqp.lock */
+	struct tbib_train scratch; /* packets without a route end here */
+	atomic64_t no_qp;	/* packets for a QPN that is not there */
+	atomic64_t bad_packet;	/* malformed headers or foreign P_Key */
+};
+
+struct tbib_ucontext {
+	struct ib_ucontext ib;
+};
+
+struct tbib_pd {
+	struct ib_pd ib;
+};
+
+/**
+ * struct tbib_addr - where an address handle leads; refcounted, freed by RCU
+ * It outlives its ib_ah while WQEs refer to it.
+ */
+struct tbib_addr {
+	refcount_t ref;
+	struct rcu_head rcu;
+	struct ib_pd *pd;	/* only compared */
+	u32 num;
+	u8 dmac[ETH_ALEN];
+	bool v4;
+	u8 hop_limit;
+	u8 tclass;
+	u32 flow_label;
+	union ib_gid sgid;
+	union ib_gid dgid;
+	struct rdma_ah_attr attr;	/* for query_ah; holds no reference */
+};
+
+struct tbib_ah {
+	struct ib_ah ib;
+	struct tbib_addr *addr;
+};
+
+/**
+ * struct tbib_cq - completion queue
+ * @lock: guards everything below but the works
+ * @q: user CQ: ring of struct ib_uverbs_wc; kernel CQ: of struct ib_wc
+ * @armed: IB_CQ_NEXT_COMP or IB_CQ_SOLICITED while a notify is wanted
+ * @notify: calls comp_handler in softirq, when no lock of ours is held
+ * @error: dispatches CQ_ERR
+ */
+struct tbib_cq {
+	struct ib_cq ib;
+	spinlock_t lock;
+	struct tbib_queue q;
+	bool user;
+	bool overflow;
+	u8 armed;
+	struct work_struct notify;
+	struct work_struct error;
+};
+
+/**
+ * struct tbib_rq - receive queue of a QP or SRQ; slots are rxe_recv_wqe
+ * Kernel users produce into the same ring that librxe would.
+ */
+struct tbib_rq {
+	struct tbib_queue q;
+	u32 max_wr;
+	u32 max_sge;
+};
+
+/**
+ * struct tbib_srq - shared receive queue
+ * @lock: guards @rq's consumer side and @limit
+ * @post_lock: guards @rq's producer side (kernel users)
+ */
+struct tbib_srq {
+	struct ib_srq ib;
+	spinlock_t lock;
+	spinlock_t post_lock;
+	struct tbib_rq rq;
+	bool user;
+	u32 limit;
+	u32 num;
+	struct work_struct limit_event;
+};
+
+enum tbib_mr_kind { TBIB_MR_DMA, TBIB_MR_USER, TBIB_MR_FAST };
+
+/**
+ * struct tbib_mr_map - DMA addresses of an MR's pages for one NHI
+ */
+struct tbib_mr_map {
+	struct device *dev;
+	struct tbib_mr_map *next;	/* while its NHI goes */
+	u32 n;
+	dma_addr_t addr[];
+};
+
+/**
+ * struct tbib_mr - memory region
+ * @ref: keeps the structure: owner, WQEs, messages in progress
+ * @users: keeps the pages: copies going on and raw frames; dereg waits for it
+ * @idle: completed when @users drops to zero
+ * @valid: keys work (FRWR: between REG_MR and invalidation)
+ * @page: kernel address of each page of 1 << @shift bytes
+ * @page_off: bytes before the region in its first page
+ * @map: per NHI slot; RCU for readers, guarded by the table's mutex
+ */
+struct tbib_mr {
+	struct ib_mr ib;
+	struct rcu_head rcu;
+	refcount_t ref;
+	refcount_t users;
+	struct completion idle;
+	struct tbib_ibdev *dev;
+	struct ib_pd *pd;
+	u8 kind;		/* enum tbib_mr_kind */
+	u8 shift;
+	bool valid;
+	u32 key;
+	u32 access;
+	u64 iova;
+	u64 length;
+	u32 page_off;
+	u32 n_pages;
+	u32 max_pages;
+	void **page;
+	struct ib_umem *umem;
+	struct list_head on_nhis;
+	struct tbib_mr_map __rcu *map[TBIB_MAX_NHI];
+};
+
+/**
+ * struct tbib_vqp - a queue pair of the verbs layer
+ * @core: the state machines; guarded by @lock
+ * @src: how the fabric asks for packets
+ * @lock: guards everything below, @core, and the order of completions
+ * @dying: destroy_qp has begun: nobody may use the QP any more
+ * @sq: user QP: the shared send ring; its index is @sq_base + the core's
+ * @sq_last: the core's consumer index that the ring was told last
+ * @slots: private WQEs, @stride bytes each
+ * @rq_taken: the receive WQE in use comes from @rq (not yet consumed)
+ * @peer: node that an RC or UC QP is connected to, referenced
+ * @armed_at: when @timer fires, ns; 0 = not armed
+ * @sweep_at: user QP in ERR: look for receives again, ns; 0 = no
+ * @tx_at: last time the QP filled a train, for the choice of lane
+ * @events: bits of enum tbib_qp_event that @event_work dispatches
+ */
+struct tbib_vqp {
+	struct tbib_qp core;
+	struct tbib_source src;
+	struct rcu_head rcu;
+	spinlock_t lock;
+	bool dying;
+	bool user;
+	bool flushed;		/* ERR was seen and receives flushed */
+	u8 type;		/* enum ib_qp_type */
+	struct tbib_ibdev *dev;
+	struct ib_qp *ib;
+	struct ib_pd *pd;
+	struct tbib_cq *scq;
+	struct tbib_cq *rcq;
+	struct tbib_srq *srq;
+
+	struct tbib_queue sq;
+	u32 sq_base;
+	u32 sq_last;
+	u8 *slots;
+	u32 stride;
+	u32 n_slots;
+	u32 max_sge;
+	u32 max_inline;
+	u32 max_wr;
+
+	struct tbib_rq rq;
+	bool rq_taken;
+
+	struct tbib_peer *peer;
+	u64 peer_guid;
+	u8 dmac[ETH_ALEN];
+
+	struct ib_qp_attr attr;
+	struct hrtimer timer;
+	u64 armed_at;
+	u64 sweep_at;
+	u64 tx_at;
+	unsigned long events;
+	struct work_struct event_work;
+	struct tbib_verbs_stats stats;
+};
+
+/* what the core allocates for us; the rest can be freed by RCU */
+struct tbib_qp_shell {
+	struct ib_qp ib;
+	struct tbib_vqp *q;
+};
+
+static inline struct tbib_ibdev *to_tbib_dev(struct ib_device *ib)
+{
+	return container_of(ib, struct tbib_ibdev, ib);
+}
+
+static inline struct tbib_cq *to_tbib_cq(struct ib_cq *ib)
+{
+	return container_of(ib, struct tbib_cq, ib);
+}
+
+static inline struct tbib_srq *to_tbib_srq(struct ib_srq *ib)
+{
+	return container_of(ib, struct tbib_srq, ib);
+}
+
+static inline struct tbib_ah *to_tbib_ah(struct ib_ah *ib)
+{
+	return container_of(ib, struct tbib_ah, ib);
+}
+
+static inline struct tbib_mr *to_tbib_mr(struct ib_mr *ib)
+{
+	return container_of(ib, struct tbib_mr, ib);
+}
+
+static inline struct tbib_qp_shell *to_tbib_qp_shell(struct ib_qp *ib)
+{
+	return container_of(ib, struct tbib_qp_shell, ib);
+}
+
+static inline struct tbib_vqp *to_tbib_vqp(struct ib_qp *ib)
+{
+	return to_tbib_qp_shell(ib)->q;
+}
+
+static inline struct tbib_vqp *core_to_vqp(struct tbib_qp *core)
+{
+	return container_of(core, struct tbib_vqp, core);
+}
+
+/* port.c */
+int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
+		      struct ib_udata *udata);
+int tbib_modify_device(struct ib_device *ib, int mask,
+		       struct ib_device_modify *mod);
+void tbib_get_fw_str(struct ib_device *ib, char *str);
+int tbib_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr);
+int tbib_modify_port(struct ib_device *ib, u32 port, int mask,
+		     struct ib_port_modify *mod);
+int tbib_query_pkey(struct ib_device *ib, u32 port, u16 index, u16 *pkey);
+int tbib_query_gid(struct ib_device *ib, u32 port, int index,
+		   union ib_gid *gid);
+int tbib_port_immutable(struct ib_device *ib, u32 port,
+			struct ib_port_immutable *imm);
+enum rdma_link_layer tbib_link_layer(struct ib_device *ib, u32 port);
+struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port);
+
+/* ucontext.c */
+int tbib_alloc_ucontext(struct ib_ucontext *ib, struct ib_udata *udata);
+void tbib_dealloc_ucontext(struct ib_ucontext *ib);
+void tbib_disassociate_ucontext(struct ib_ucontext *ib);
+int tbib_alloc_pd(struct ib_pd *pd, struct ib_udata *udata);
+int tbib_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata);
+
+/* mmap.c */
+int tbib_queue_alloc(struct tbib_queue *q, u32 slots, u32 elem,
+		     struct ib_udata *udata, struct mminfo *mi);
+void tbib_queue_free(struct tbib_queue *q);
+int tbib_mmap(struct ib_ucontext *ctx, struct vm_area_struct *vma);
+void tbib_mmap_free(struct rdma_user_mmap_entry *entry);
+
+/* ah.c */
+int tbib_create_ah(struct ib_ah *ib, struct rdma_ah_init_attr *init,
+		   struct ib_udata *udata);
+int tbib_query_ah(struct ib_ah *ib, struct rdma_ah_attr *attr);
+int tbib_destroy_ah(struct ib_ah *ib, u32 flags);
+struct tbib_addr *tbib_addr_get(struct tbib_ibdev *dev, u32 num,
+				struct ib_pd *pd);
+struct tbib_addr *tbib_addr_ref(struct ib_ah *ib);
+void tbib_addr_put(struct tbib_addr *addr);
+
+/* ud.c */
+void tbib_ud_grh(struct tbib_qp *core, const struct tbib_wqe *w, u32 len,
+		 u8 *dst);
+
+/* cq.c */
+int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
+		   struct uverbs_attr_bundle *attrs);
+int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata);
+int tbib_resize_cq(struct ib_cq *ib, tbib_cqe_count_t cqe,
+		   struct ib_udata *udata);
+int tbib_poll_cq(struct ib_cq *ib, int n, struct ib_wc *wc);
+int tbib_req_notify_cq(struct ib_cq *ib, enum ib_cq_notify_flags flags);
+void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
+		 const struct tbib_cqe *c);
+
+/* rq.c */
+int tbib_rq_create(struct tbib_rq *rq, u32 max_wr, u32 max_sge,
+		   struct ib_udata *udata, struct mminfo *mi);
+int tbib_rq_post(struct tbib_rq *rq, const struct ib_recv_wr *wr);
+bool tbib_rq_peek(struct tbib_rq *rq, struct tbib_rwqe *out);
+void tbib_rq_advance(struct tbib_rq *rq);
+int tbib_post_recv(struct ib_qp *ib, const struct ib_recv_wr *wr,
+		   const struct ib_recv_wr **bad);
+u8 tbib_recv_get(struct tbib_qp *core, struct tbib_rwqe *r);
+void tbib_recv_release(struct tbib_qp *core, struct tbib_rwqe *r);
+void tbib_recv_done(struct tbib_vqp *q);
+void tbib_recv_flush(struct tbib_vqp *q);
+
+/* srq.c */
+int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
+		    struct ib_udata *udata);
+int tbib_modify_srq(struct ib_srq *ib, struct ib_srq_attr *attr,
+		    enum ib_srq_attr_mask mask, struct ib_udata *udata);
+int tbib_query_srq(struct ib_srq *ib, struct ib_srq_attr *attr);
+int tbib_destroy_srq(struct ib_srq *ib, struct ib_udata *udata);
+int tbib_post_srq_recv(struct ib_srq *ib, const struct ib_recv_wr *wr,
+		       const struct ib_recv_wr **bad);
+bool tbib_srq_take(struct tbib_srq *srq, struct tbib_rwqe *r);
+
+/* mr.c */
+struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access);
+struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
+			       u64 iova, int access, TBIB_DMAH_PARAM
+			       struct ib_udata *udata);
+int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata);
+struct ib_mr *tbib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type,
+			    u32 max_num_sg);
+int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
+		   unsigned int *sg_offset);
+struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key);
+void tbib_mr_put(struct tbib_mr *mr);
+bool tbib_mr_pin(struct tbib_mr *mr);
+void tbib_mr_unpin(struct tbib_mr *mr);
+bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len);
+u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access);
+u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote);
+
+/* mr_map.c */
+void tbib_mr_map_all(struct tbib_mr *mr);
+void tbib_mr_unmap_all(struct tbib_mr *mr);
+
+/* mem.c: parts of tbib_qp_ops that touch memory */
+u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w);
+void tbib_wqe_release(struct tbib_qp *core, struct tbib_wqe *w);
+void tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		 u32 len, u8 *dst);
+bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		     u32 len, struct tbib_train *t);
+void tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		  const struct tbib_payload *p, bool last);
+void tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
+		       u32 off, const struct tbib_payload *p, bool last);
+u8 tbib_sges_get(struct tbib_vqp *q, struct tbib_sge *sge, u32 n, u32 access);
+void tbib_sges_put(struct tbib_sge *sge, u32 n);
+u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
+		struct tbib_mem *m);
+void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m);
+void tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		   u32 len, u8 *dst);
+bool tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
+		       u32 off, u32 len, struct tbib_train *t);
+void tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		    const struct tbib_payload *p, bool last);
+u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
+		   u64 swap_add, u64 compare, u64 *orig);
+
+/* qp.c */
+int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
+		   struct ib_udata *udata);
+int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata);
+extern const struct tbib_qp_ops tbib_vqp_ops;
+
+/* qp_state.c */
+int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
+		   struct ib_udata *udata);
+int tbib_query_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
+		  struct ib_qp_init_attr *init);
+
+/* wr.c */
+int tbib_post_send(struct ib_qp *ib, const struct ib_send_wr *wr,
+		   const struct ib_send_wr **bad);
+void tbib_sq_pull(struct tbib_vqp *q);
+void tbib_sq_done(struct tbib_vqp *q);
+void tbib_sq_discard(struct tbib_vqp *q);
+
+/* source.c */
+extern const struct tbib_source_ops tbib_vqp_source_ops;
+bool tbib_vqp_after(struct tbib_vqp *q);
+bool tbib_vqp_idle(const struct tbib_vqp *q);
+
+/* timer.c */
+void tbib_vqp_timer_init(struct tbib_vqp *q);
+void tbib_vqp_timer_arm(struct tbib_vqp *q);
+
+/* counters.c */
+struct rdma_hw_stats *tbib_alloc_hw_port_stats(struct ib_device *ib, u32 port);
+int tbib_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats,
+		      u32 port, int index);
+void tbib_vqp_account(struct tbib_vqp *q);
+
+#endif

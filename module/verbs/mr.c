@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory regions: user memory (pinned), all of kernel memory (DMA MR, for
+ * kernel users), and fast registrations (FRWR).
+ *
+ * A region has two counts. @ref keeps the structure and is held by WQEs and
+ * messages in progress, for as long as a peer likes; @users keeps the pages
+ * and is held only while bytes are copied and by raw frames until their
+ * train is released. dereg_mr waits for @users alone, so no peer can hold up
+ * a process that wants its memory back.
+ */
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include "verbs/ibdev.h"
+
+#define KEY_INDEX_MAX 0xffffff
+
+static struct tbib_mr *mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
+				u32 access)
+{
+	struct tbib_mr *mr = kzalloc(sizeof(*mr), GFP_KERNEL_ACCOUNT);
+
+	if (!mr)
+		return NULL;
+	refcount_set(&mr->ref, 1);
+	refcount_set(&mr->users, 1);
+	init_completion(&mr->idle);
+	INIT_LIST_HEAD(&mr->on_nhis);
+	mr->dev = to_tbib_dev(pd->device);
+	mr->pd = pd;
+	mr->kind = kind;
+	mr->access = access;
+	mr->shift = PAGE_SHIFT;
+	mr->ib.device = pd->device;
+	mr->ib.pd = pd;
+	return mr;
+}
+
+/* the key's upper 24 bits are the index, the lower 8 are random (D11) */
+static int mr_publish(struct tbib_mr *mr)
+{
+	u32 index;
+	int err;
+
+	err = xa_alloc_cyclic(&mr->dev->mrs, &index, mr,
+			      XA_LIMIT(1, KEY_INDEX_MAX), &mr->dev->next_mr,
+			      GFP_KERNEL);
+	if (err < 0)
+		return err;
+	mr->key = index << 8 | (get_random_u32() & 0xff);
+	mr->ib.lkey = mr->key;
+	mr->ib.rkey = mr->key;
+	/* readers look at the key after they have seen @valid */
+	smp_store_release(&mr->valid, mr->kind != TBIB_MR_FAST);
+	return 0;
+}
+
+static void mr_free(struct tbib_mr *mr)
+{
+	kvfree(mr->page);
+	kfree_rcu(mr, rcu);
+}
+
+/* tbib_mr_put() - drop a reference on the structure; any context */
+void tbib_mr_put(struct tbib_mr *mr)
+{
+	if (refcount_dec_and_test(&mr->ref))
+		kfree_rcu(mr, rcu);
+}
+
+/* tbib_mr_find() - Return: MR with @key, referenced, or NULL */
+struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key)
+{
+	struct tbib_mr *mr;
+
+	rcu_read_lock();
+	mr = xa_load(&dev->mrs, key >> 8);
+	if (mr && (!smp_load_acquire(&mr->valid) || mr->key != key ||
+		   !refcount_inc_not_zero(&mr->ref)))
+		mr = NULL;
+	rcu_read_unlock();
+	return mr;
+}
+
+/*
+ * tbib_mr_pin() - keep the pages while bytes are moved
+ * Return: false when the region has been deregistered or invalidated.
+ */
+bool tbib_mr_pin(struct tbib_mr *mr)
+{
+	if (!READ_ONCE(mr->valid) || !refcount_inc_not_zero(&mr->users))
+		return false;
+	/* dereg and invalidate clear @valid first */
+	if (likely(READ_ONCE(mr->valid)))
+		return true;
+	tbib_mr_unpin(mr);
+	return false;
+}
+
+void tbib_mr_unpin(struct tbib_mr *mr)
+{
+	if (refcount_dec_and_test(&mr->users))
+		complete(&mr->idle);
+}
+
+/* tbib_mr_range_ok() - do @len bytes at @va lie within the region? */
+bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len)
+{
+	u64 last;
+
+	if (!len)
+		return true;
+	if (check_add_overflow(va, len - 1, &last))
+		return false;
+	if (mr->kind != TBIB_MR_DMA)
+		return va >= mr->iova && len <= mr->length &&
+		       va - mr->iova <= mr->length - len;
+	return virt_addr_valid((void *)(uintptr_t)va) &&
+	       virt_addr_valid((void *)(uintptr_t)last);
+}
+
+struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access)
+{
+	struct tbib_mr *mr = mr_alloc(pd, TBIB_MR_DMA, access);
+	int err;
+
+	if (!mr)
+		return ERR_PTR(-ENOMEM);
+	mr->length = ~0ull;
+	err = mr_publish(mr);
+	if (err) {
+		kfree(mr);
+		return ERR_PTR(err);
+	}
+	return &mr->ib;
+}
+
+/* flat array, so that any offset finds its page in O(1) */
+static int mr_fill_pages(struct tbib_mr *mr)
+{
+	struct sg_page_iter iter;
+	u32 i = 0;
+
+	mr->page = kvmalloc_array(mr->n_pages, sizeof(*mr->page),
+				  GFP_KERNEL_ACCOUNT);
+	if (!mr->page)
+		return -ENOMEM;
+	for_each_sgtable_page(&mr->umem->sgt_append.sgt, &iter, 0) {
+		if (WARN_ON_ONCE(i >= mr->n_pages))
+			break;
+		mr->page[i++] = page_address(sg_page_iter_page(&iter));
+	}
+	return i == mr->n_pages ? 0 : -EINVAL;
+}
+
+struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
+			       u64 iova, int access, TBIB_DMAH_PARAM
+			       struct ib_udata *udata)
+{
+	struct tbib_mr *mr;
+	u64 pages;
+	int err;
+
+	if (TBIB_DMAH_GIVEN || access & ~TBIB_ACCESS_SUPPORTED)
+		return ERR_PTR(-EOPNOTSUPP);
+	pages = DIV_ROUND_UP_ULL(offset_in_page(start) + length, PAGE_SIZE);
+	if (!length || pages > U32_MAX)
+		return ERR_PTR(-EINVAL);
+	mr = mr_alloc(pd, TBIB_MR_USER, access);
+	if (!mr)
+		return ERR_PTR(-ENOMEM);
+	mr->umem = ib_umem_get_va(pd->device, start, length, access);
+	if (IS_ERR(mr->umem)) {
+		err = PTR_ERR(mr->umem);
+		goto err_free;
+	}
+	mr->iova = iova;
+	mr->length = length;
+	mr->page_off = offset_in_page(start);
+	mr->n_pages = pages;
+	err = mr_fill_pages(mr);
+	if (err)
+		goto err_umem;
+	tbib_mr_map_all(mr);
+	err = mr_publish(mr);
+	if (err)
+		goto err_unmap;
+	mr->ib.length = length;
+	mr->ib.iova = iova;
+	return &mr->ib;
+
+err_unmap:
+	tbib_mr_unmap_all(mr);
+err_umem:
+	ib_umem_release(mr->umem);
+err_free:
+	mr_free(mr);
+	return ERR_PTR(err);
+}
+
+int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
+{
+	struct tbib_mr *mr = to_tbib_mr(ib);
+
+	/* erase, put, wait, free */
+	xa_erase(&mr->dev->mrs, mr->key >> 8);
+	WRITE_ONCE(mr->valid, false);
+	tbib_mr_unpin(mr);
+	wait_for_completion(&mr->idle);
+	if (mr->kind == TBIB_MR_USER) {
+		tbib_mr_unmap_all(mr);
+		ib_umem_release(mr->umem);
+	}
+	kvfree(mr->page);
+	mr->page = NULL;
+	tbib_mr_put(mr);
+	return 0;
+}
+
+struct ib_mr *tbib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type,
+			    u32 max_num_sg)
+{
+	struct tbib_mr *mr;
+	int err = -ENOMEM;
+
+	if (type != IB_MR_TYPE_MEM_REG)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (max_num_sg > TBIB_MAX_FRWR_PAGES)
+		return ERR_PTR(-EINVAL);
+	mr = mr_alloc(pd, TBIB_MR_FAST, 0);
+	if (!mr)
+		return ERR_PTR(-ENOMEM);
+	mr->max_pages = max_num_sg;
+	mr->page = kvcalloc(max_num_sg, sizeof(*mr->page), GFP_KERNEL);
+	if (!mr->page)
+		goto err_free;
+	err = mr_publish(mr);
+	if (err)
+		goto err_free;
+	return &mr->ib;
+
+err_free:
+	mr_free(mr);
+	return ERR_PTR(err);
+}
+
+/* under virtual DMA an "address" is a kernel virtual address */
+static int mr_set_page(struct ib_mr *ib, u64 addr)
+{
+	struct tbib_mr *mr = to_tbib_mr(ib);
+
+	if (mr->n_pages >= mr->max_pages)
+		return -ENOMEM;
+	mr->page[mr->n_pages++] = (void *)(uintptr_t)addr;
+	return 0;
+}
+
+int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
+		   unsigned int *sg_offset)
+{
+	struct tbib_mr *mr = to_tbib_mr(ib);
+	int n;
+
+	mr->n_pages = 0;
+	n = ib_sg_to_pages(ib, sg, nents, sg_offset, mr_set_page);
+	mr->shift = ilog2(ib->page_size);
+	mr->page_off = ib->iova & (ib->page_size - 1);
+	return n;
+}
+
+/* tbib_mr_reg() - IB_WR_REG_MR, in its turn in the send queue */
+u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access)
+{
+	if (mr->kind != TBIB_MR_FAST || mr->pd != q->pd || mr->valid ||
+	    (key >> 8) != (mr->key >> 8))
+		return TBIB_LOC_QP_OP_ERR;
+	mr->key = key;
+	mr->access = access;
+	mr->iova = mr->ib.iova;
+	mr->length = mr->ib.length;
+	smp_store_release(&mr->valid, true);
+	return TBIB_OK;
+}
+
+/*
+ * tbib_mr_invalidate() - LOCAL_INV, or SEND with invalidate when @remote
+ * What may be invalidated is a fast registration of the QP's PD. Locally it
+ * may be invalid already: a peer's SEND with invalidate can have been first.
+ */
+u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote)
+{
+	u8 status = remote ? TBIB_REM_ACCESS_ERR : TBIB_LOC_QP_OP_ERR;
+	struct tbib_mr *mr;
+
+	rcu_read_lock();
+	mr = xa_load(&q->dev->mrs, key >> 8);
+	if (mr && mr->kind == TBIB_MR_FAST && mr->pd == q->pd &&
+	    READ_ONCE(mr->key) == key && (mr->valid || !remote)) {
+		WRITE_ONCE(mr->valid, false);
+		status = TBIB_OK;
+	}
+	rcu_read_unlock();
+	return status;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the device and its one port say of themselves. */
+#include <linux/netdevice.h>
+#include <rdma/ib_mad.h>
+#include "verbs/ibdev.h"
+
+/* active_speed and active_width for a rate, as NCCL and others multiply them */
+static const struct {
+	u32 mbps;
+	u16 speed;
+	u8 width;
+} port_rates[] = {
+	{ 2500, IB_SPEED_SDR, IB_WIDTH_1X },
+	{ 5000, IB_SPEED_DDR, IB_WIDTH_1X },
+	{ 10000, IB_SPEED_QDR, IB_WIDTH_1X },
+	{ 20000, IB_SPEED_DDR, IB_WIDTH_4X },
+	{ 40000, IB_SPEED_QDR, IB_WIDTH_4X },
+	{ 56000, IB_SPEED_FDR, IB_WIDTH_4X },
+	{ 80000, IB_SPEED_QDR, IB_WIDTH_8X },
+	{ 100000, IB_SPEED_EDR, IB_WIDTH_4X },
+	{ 120000, IB_SPEED_QDR, IB_WIDTH_12X },
+	{ 200000, IB_SPEED_HDR, IB_WIDTH_4X },
+	{ 400000, IB_SPEED_NDR, IB_WIDTH_4X },
+};
+
+int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
+		      struct ib_udata *udata)
+{
+	struct tbib_ibdev *dev = to_tbib_dev(ib);
+
+	if (udata->inlen || udata->outlen)
+		return -EINVAL;
+	memset(attr, 0, sizeof(*attr));
+	attr->fw_ver = 1ull << 32;
+	attr->sys_image_guid = cpu_to_be64(dev->node->guid);
+	attr->max_mr_size = ~0ull;
+	attr->page_size_cap = ~(u64)(PAGE_SIZE - 1);
+	attr->vendor_id = 0xffffff;	/* IBTA: no OUI */
+	attr->max_qp = TBIB_MAX_QP;
+	attr->max_qp_wr = TBIB_MAX_QP_WR;
+	attr->device_cap_flags = IB_DEVICE_SYS_IMAGE_GUID |
+		IB_DEVICE_RC_RNR_NAK_GEN | IB_DEVICE_PORT_ACTIVE_EVENT |
+		IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SRQ_RESIZE |
+		IB_DEVICE_MEM_MGT_EXTENSIONS;
+	attr->max_send_sge = TBIB_MAX_SGE;
+	attr->max_recv_sge = TBIB_MAX_SGE;
+	attr->max_sge_rd = TBIB_MAX_SGE;
+	attr->max_cq = TBIB_MAX_CQ;
+	attr->max_cqe = TBIB_MAX_CQE;
+	attr->max_mr = TBIB_MAX_MR;
+	attr->max_pd = 65536;
+	attr->max_qp_rd_atom = TBIB_MAX_RD_ATOMIC;
+	attr->max_res_rd_atom = TBIB_MAX_RD_ATOMIC * TBIB_MAX_QP;
+	attr->max_qp_init_rd_atom = TBIB_MAX_RD_ATOMIC;
+	attr->atomic_cap = IB_ATOMIC_GLOB;	/* cmpxchg on the page */
+	attr->max_ah = TBIB_MAX_AH;
+	attr->max_srq = TBIB_MAX_QP;
+	attr->max_srq_wr = TBIB_MAX_SRQ_WR;
+	attr->max_srq_sge = TBIB_MAX_SGE;
+	attr->max_fast_reg_page_list_len = TBIB_MAX_FRWR_PAGES;
+	attr->max_pkeys = 1;
+	attr->local_ca_ack_delay = 15;
+	return 0;
+}
+
+int tbib_modify_device(struct ib_device *ib, int mask,
+		       struct ib_device_modify *mod)
+{
+	if (mask & ~IB_DEVICE_MODIFY_NODE_DESC)
+		return -EOPNOTSUPP;
+	if (mask & IB_DEVICE_MODIFY_NODE_DESC)
+		memcpy(ib->node_desc, mod->node_desc, sizeof(ib->node_desc));
+	return 0;
+}
+
+void tbib_get_fw_str(struct ib_device *ib, char *str)
+{
+	strscpy(str, THIS_MODULE->version ?: "1.0", IB_FW_VERSION_NAME_MAX);
+}
+
+int tbib_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr)
+{
+	struct tbib_node *node = to_tbib_dev(ib)->node;
+	u8 state = READ_ONCE(node->port_state);
+	u32 mbps = READ_ONCE(node->speed_mbps);
+	unsigned int i;
+
+	/* the core has zeroed @attr */
+	attr->state = (enum ib_port_state)state;
+	attr->phys_state = state >= TBIB_PORT_INIT ?
+		IB_PORT_PHYS_STATE_LINK_UP : IB_PORT_PHYS_STATE_POLLING;
+	attr->max_mtu = IB_MTU_4096;
+	attr->active_mtu = IB_MTU_4096;
+	attr->gid_tbl_len = TBIB_GID_TABLE;
+	attr->ip_gids = true;
+	attr->port_cap_flags = IB_PORT_CM_SUP;
+	attr->max_msg_sz = TBIB_MAX_MSG;
+	attr->pkey_tbl_len = 1;
+	attr->max_vl_num = 1;
+	attr->active_speed = port_rates[0].speed;
+	attr->active_width = port_rates[0].width;
+	for (i = 1; i < ARRAY_SIZE(port_rates); i++) {
+		if (mbps < port_rates[i].mbps)
+			break;
+		attr->active_speed = port_rates[i].speed;
+		attr->active_width = port_rates[i].width;
+	}
+	return 0;
+}
+
+int tbib_modify_port(struct ib_device *ib, u32 port, int mask,
+		     struct ib_port_modify *mod)
+{
+	/* the CM sets IB_PORT_CM_SUP, which is always reported */
+	if (mask & ~(IB_PORT_SHUTDOWN | IB_PORT_INIT_TYPE |
+		     IB_PORT_RESET_QKEY_CNTR))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+int tbib_query_pkey(struct ib_device *ib, u32 port, u16 index, u16 *pkey)
+{
+	if (index)
+		return -EINVAL;
+	*pkey = IB_DEFAULT_PKEY_FULL;
+	return 0;
+}
+
+/* RoCE GIDs live in the core's cache, filled from tbib0's IP addresses */
+int tbib_query_gid(struct ib_device *ib, u32 port, int index,
+		   union ib_gid *gid)
+{
+	memset(gid, 0, sizeof(*gid));
+	return 0;
+}
+
+int tbib_port_immutable(struct ib_device *ib, u32 port,
+			struct ib_port_immutable *imm)
+{
+	imm->core_cap_flags = RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP;
+	imm->pkey_tbl_len = 1;
+	imm->gid_tbl_len = TBIB_GID_TABLE;
+	imm->max_mad_size = IB_MGMT_MAD_SIZE;
+	return 0;
+}
+
+enum rdma_link_layer tbib_link_layer(struct ib_device *ib, u32 port)
+{
+	return IB_LINK_LAYER_ETHERNET;
+}
+
+/*
+ * This op, and never ib_device_set_netdev(): the latter would put us into the
+ * hash in which rdma_rxe's netdev notifier looks and does container_of.
+ */
+struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port)
+{
+	struct net_device *ndev = READ_ONCE(to_tbib_dev(ib)->node->netdev);
+
+	if (ndev)
+		dev_hold(ndev);
+	return ndev;
+}
+
+/* what the core knows of the port is refreshed by these events only */
+void tbib_verbs_port_changed(struct tbib_node *node)
+{
+	struct ib_event ev = { .element.port_num = 1 };
+	u8 state = READ_ONCE(node->port_state);
+	struct tbib_ibdev *dev;
+	u8 old;
+
+	rcu_read_lock();
+	dev = READ_ONCE(node->verbs);
+	if (dev && !ib_device_try_get(&dev->ib))
+		dev = NULL;
+	rcu_read_unlock();
+	if (!dev)
+		return;
+	old = xchg(&dev->port_state, state);
+	ev.device = &dev->ib;
+	if (state == TBIB_PORT_ACTIVE && old != TBIB_PORT_ACTIVE)
+		ev.event = IB_EVENT_PORT_ACTIVE;
+	else if (state != TBIB_PORT_ACTIVE && old == TBIB_PORT_ACTIVE)
+		ev.event = IB_EVENT_PORT_ERR;
+	else
+		goto out;
+	ib_dispatch_event(&ev);
+out:
+	ib_device_put(&dev->ib);
+}

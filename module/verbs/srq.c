@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Shared receive queues. */
+#include <rdma/uverbs_ioctl.h>
+#include "verbs/ibdev.h"
+
+static void srq_limit_work(struct work_struct *work)
+{
+	struct tbib_srq *srq = container_of(work, struct tbib_srq,
+					    limit_event);
+	struct ib_event ev = {
+		.device = srq->ib.device,
+		.element.srq = &srq->ib,
+		.event = IB_EVENT_SRQ_LIMIT_REACHED,
+	};
+
+	if (srq->ib.event_handler)
+		srq->ib.event_handler(&ev, srq->ib.srq_context);
+}
+
+int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
+		    struct ib_udata *udata)
+{
+	struct tbib_srq *srq = to_tbib_srq(ib);
+	struct rxe_create_srq_resp resp = {};
+	struct ib_srq_attr *attr = &init->attr;
+	int err;
+
+	if (init->srq_type != IB_SRQT_BASIC)
+		return -EOPNOTSUPP;
+	if (!attr->max_wr || attr->max_wr > TBIB_MAX_SRQ_WR ||
+	    attr->max_sge > TBIB_MAX_SGE || attr->srq_limit > attr->max_wr)
+		return -EINVAL;
+	if (udata && udata->outlen < sizeof(resp))
+		return -EINVAL;
+	spin_lock_init(&srq->lock);
+	spin_lock_init(&srq->post_lock);
+	INIT_WORK(&srq->limit_event, srq_limit_work);
+	srq->user = udata;
+	srq->limit = attr->srq_limit;
+	attr->max_sge = max(attr->max_sge, 1u);
+	err = tbib_rq_create(&srq->rq, attr->max_wr, attr->max_sge, udata,
+			     &resp.mi);
+	if (err || !udata)
+		return err;
+	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
+	if (err)
+		tbib_queue_free(&srq->rq.q);
+	return err;
+}
+
+/* a ring of another size takes over what waits in the old one */
+static bool srq_move(struct tbib_srq *srq, struct tbib_rq *to)
+{
+	struct tbib_queue *q = &srq->rq.q;
+	u32 n = tbib_queue_count(q);
+	u32 i;
+
+	if (n > to->max_wr)
+		return false;
+	for (i = 0; i < n; i++)
+		memcpy(tbib_queue_slot(&to->q, i),
+		       tbib_queue_slot(q, q->index + i), tbib_queue_elem(q));
+	tbib_queue_set_producer(&to->q, n);
+	return true;
+}
+
+static int srq_resize(struct tbib_srq *srq, u32 max_wr, u32 limit,
+		      struct ib_udata *udata)
+{
+	struct rxe_modify_srq_cmd cmd;
+	struct tbib_rq rq, old;
+	struct mminfo mi = {};
+	unsigned long flags;
+	bool fits;
+	int err;
+
+	if (!max_wr || max_wr > TBIB_MAX_SRQ_WR || limit > max_wr)
+		return -EINVAL;
+	if (udata) {
+		if (udata->inlen < sizeof(cmd))
+			return -EINVAL;
+		err = ib_copy_from_udata(&cmd, udata, sizeof(cmd));
+		if (err)
+			return err;
+	}
+	err = tbib_rq_create(&rq, max_wr, srq->rq.max_sge, udata, &mi);
+	if (err)
+		return err;
+	err = -EFAULT;
+	if (udata && copy_to_user(u64_to_user_ptr(cmd.mmap_info_addr), &mi,
+				  sizeof(mi)))
+		goto err_free;
+	spin_lock_irqsave(&srq->post_lock, flags);
+	spin_lock(&srq->lock);
+	fits = srq_move(srq, &rq);
+	if (fits) {
+		old = srq->rq;
+		srq->rq = rq;
+		srq->limit = limit;
+	}
+	spin_unlock(&srq->lock);
+	spin_unlock_irqrestore(&srq->post_lock, flags);
+	err = -EINVAL;
+	if (!fits)
+		goto err_free;
+	tbib_queue_free(&old.q);
+	return 0;
+
+err_free:
+	tbib_queue_free(&rq.q);
+	return err;
+}
+
+int tbib_modify_srq(struct ib_srq *ib, struct ib_srq_attr *attr,
+		    enum ib_srq_attr_mask mask, struct ib_udata *udata)
+{
+	struct tbib_srq *srq = to_tbib_srq(ib);
+	u32 limit = mask & IB_SRQ_LIMIT ? attr->srq_limit : srq->limit;
+	unsigned long flags;
+
+	if (mask & ~(IB_SRQ_MAX_WR | IB_SRQ_LIMIT))
+		return -EINVAL;
+	if (mask & IB_SRQ_MAX_WR)
+		return srq_resize(srq, attr->max_wr, limit, udata);
+	if (limit > srq->rq.max_wr)
+		return -EINVAL;
+	spin_lock_irqsave(&srq->lock, flags);
+	srq->limit = limit;
+	spin_unlock_irqrestore(&srq->lock, flags);
+	return 0;
+}
+
+int tbib_query_srq(struct ib_srq *ib, struct ib_srq_attr *attr)
+{
+	struct tbib_srq *srq = to_tbib_srq(ib);
+
+	attr->max_wr = srq->rq.max_wr;
+	attr->max_sge = srq->rq.max_sge;
+	attr->srq_limit = srq->limit;
+	return 0;
+}
+
+int tbib_destroy_srq(struct ib_srq *ib, struct ib_udata *udata)
+{
+	struct tbib_srq *srq = to_tbib_srq(ib);
+
+	cancel_work_sync(&srq->limit_event);
+	tbib_queue_free(&srq->rq.q);
+	return 0;
+}
+
+int tbib_post_srq_recv(struct ib_srq *ib, const struct ib_recv_wr *wr,
+		       const struct ib_recv_wr **bad)
+{
+	struct tbib_srq *srq = to_tbib_srq(ib);
+	unsigned long flags;
+	int err = 0;
+
+	if (srq->user)
+		return -EINVAL;
+	spin_lock_irqsave(&srq->post_lock, flags);
+	for (; wr; wr = wr->next) {
+		err = tbib_rq_post(&srq->rq, wr);
+		if (err) {
+			*bad = wr;
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&srq->post_lock, flags);
+	return err;
+}
+
+/*
+ * tbib_srq_take() - consume the oldest receive; a QP lock is held
+ * Slots of an SRQ are free again when taken: QPs complete out of order.
+ * Return: false = empty.
+ */
+bool tbib_srq_take(struct tbib_srq *srq, struct tbib_rwqe *r)
+{
+	unsigned long flags;
+	bool got;
+
+	spin_lock_irqsave(&srq->lock, flags);
+	got = tbib_rq_peek(&srq->rq, r);
+	if (got) {
+		r->srq = srq;
+		tbib_rq_advance(&srq->rq);
+		/* IBTA 10.2.9.3: fires once, then wants to be armed again */
+		if (srq->limit && tbib_queue_count(&srq->rq.q) < srq->limit) {
+			srq->limit = 0;
+			schedule_work(&srq->limit_event);
+		}
+	}
+	spin_unlock_irqrestore(&srq->lock, flags);
+	return got;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The 40 bytes in front of every UD datagram (RoCE v2, annex A17): an IPv6
+ * header, or for IPv4 addresses 20 unused bytes and an IPv4 header, which is
+ * how the receiver's CM learns both GIDs.
+ */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <net/ip.h>
+#include "verbs/ibdev.h"
+
+#define ROCE_V2_NEXT_HDR IPPROTO_UDP
+
+static void grh_ipv4(const struct tbib_addr *addr, u32 len, u8 *dst)
+{
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tos = addr->tclass,
+		.tot_len = cpu_to_be16(sizeof(ip) + len),
+		.frag_off = cpu_to_be16(IP_DF),
+		.ttl = addr->hop_limit,
+		.protocol = ROCE_V2_NEXT_HDR,
+	};
+
+	memcpy(&ip.saddr, addr->sgid.raw + 12, 4);
+	memcpy(&ip.daddr, addr->dgid.raw + 12, 4);
+	/* ib_core tells IPv4 from IPv6 by this checksum */
+	ip.check = ip_fast_csum(&ip, ip.ihl);
+	memset(dst, 0, 20);
+	memcpy(dst + 20, &ip, sizeof(ip));
+}
+
+static void grh_ipv6(const struct tbib_addr *addr, u32 len, u8 *dst)
+{
+	u32 first = 6u << 28 | (u32)addr->tclass << 20 |
+		    (addr->flow_label & IB_GRH_FLOWLABEL_MASK);
+
+	tbib_put32(dst, first);
+	tbib_put16(dst + 4, (u16)len);
+	dst[6] = ROCE_V2_NEXT_HDR;
+	dst[7] = addr->hop_limit;
+	memcpy(dst + 8, addr->sgid.raw, 16);
+	memcpy(dst + 24, addr->dgid.raw, 16);
+}
+
+/* tbib_ud_grh() - see tbib_qp_ops.grh */
+void tbib_ud_grh(struct tbib_qp *core, const struct tbib_wqe *w, u32 len,
+		 u8 *dst)
+{
+	const struct tbib_addr *addr = w->av.ah;
+
+	/* what the datagram would measure on a RoCE v2 wire */
+	len += sizeof(struct udphdr) + TBIB_BTH_LEN + TBIB_DETH_LEN + 4;
+	if (addr->v4)
+		grh_ipv4(addr, len, dst);
+	else
+		grh_ipv6(addr, len, dst);
+}
