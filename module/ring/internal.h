@@ -120,7 +120,7 @@ struct tbib_inbox {
  * struct tbib_link - one cable to a host that speaks tbib
  * @mutex: guards everything that has no lock of its own
  * @work: the state machine; never waits for tb->lock
- * @asking: sends one request and waits for its answer, at most half a second;
+ * @asking: sends one request and waits a while for its answer;
  *	apart from @work, because the peer may be asking us meanwhile
  */
 struct tbib_link {
@@ -153,6 +153,7 @@ struct tbib_link {
 	bool dying;
 	bool suspended;
 	bool no_paths_told;
+	u8 told_state;			/* last given to link_state */
 	u64 added_guid;
 	void *priv;
 	char peer_name[64];

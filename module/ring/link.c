@@ -335,8 +335,10 @@ static void event(struct tbib_link *link, enum tbib_link_event ev,
 
 	trace_tbib_link(link->id, ev, old, link->fsm.state, todo);
 	act(link, todo);
-	if (link->fsm.state != old)
-		tbib_fops->link_state(link);
+	if (link->fsm.state == link->told_state)
+		return;
+	link->told_state = link->fsm.state;
+	tbib_fops->link_state(link);
 }
 
 /* ---- the worker ------------------------------------------------------ */

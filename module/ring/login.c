@@ -25,7 +25,7 @@
 #define SN_MASK		(3u << 27)
 #define SN_SHIFT	27
 
-#define ASK_TIMEOUT	500			/* ms */
+#define ASK_TIMEOUT	200			/* ms */
 #define LOGOUT_TIMEOUT	300
 
 /* 3f6a47d0-57e2-4d2c-9d1c-7a1b3c74bb1b */
