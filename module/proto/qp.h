@@ -406,4 +406,8 @@ void tbib_qp_timer(struct tbib_qp *qp, u64 now);
  */
 void tbib_qp_stalled(struct tbib_qp *qp, bool stalled, u64 now);
 
+/** names of tbib_resp.step and tbib_comp.step, for tracing */
+const char *tbib_resp_step_name(u8 step);
+const char *tbib_comp_step_name(u8 step);
+
 #endif

@@ -148,7 +148,6 @@ void tbib_comp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 /** tbib_comp_start() - the first unacked packet was sent: start timers */
 void tbib_comp_start(struct tbib_qp *qp, u64 now);
 void tbib_comp_timer(struct tbib_qp *qp, u64 now);
-const char *tbib_comp_step_name(u8 step);
 
 /* --- responder.c, resp_read.c -------------------------------------------- */
 
@@ -157,7 +156,6 @@ void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 bool tbib_resp_ready(const struct tbib_qp *qp);
 enum tbib_tx_step tbib_resp_fill(struct tbib_qp *qp, struct tbib_train *t,
 				 u32 raw_share);
-const char *tbib_resp_step_name(u8 step);
 
 /**
  * struct tbib_resp_pkt - a request packet on its way through the responder
