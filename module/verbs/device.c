@@ -13,6 +13,7 @@
 #include <linux/utsname.h>
 #include "verbs/ibdev.h"
 
+#define TBIB_IBDEV_NAME	"tbib0"
 #define REVIVE_FIRST	(HZ / 4)
 #define REVIVE_MAX	(30 * HZ)
 
@@ -146,7 +147,7 @@ static int shell_create(struct tbib_node *node)
 	/* so that unregistering is safe against the sweep of rdma_rxe */
 	get_device(&dev->ib.dev);
 	smp_store_release(&node->verbs, dev);
-	err = ib_register_device(&dev->ib, "tbib%d", NULL);
+	err = ib_register_device(&dev->ib, TBIB_IBDEV_NAME, NULL);
 	if (err)
 		goto err_put;
 	shell = dev;
@@ -233,16 +234,19 @@ void tbib_verbs_unregister(struct tbib_node *node)
 bool tbib_verbs_busy(struct tbib_node *node)
 {
 	struct tbib_ibdev *dev;
-	unsigned long qpn;
+	unsigned long index;
 	struct tbib_vqp *q;
+	struct tbib_mr *mr;
 	bool busy = false;
 
 	rcu_read_lock();
 	dev = READ_ONCE(node->verbs);
 	if (dev) {
-		busy = !xa_empty(&dev->mrs) || !xa_empty(&dev->ahs);
-		xa_for_each(&dev->qps, qpn, q)
+		/* the core's own GSI QP and DMA MR do not count */
+		xa_for_each(&dev->qps, index, q)
 			busy |= q->type != IB_QPT_GSI;
+		xa_for_each(&dev->mrs, index, mr)
+			busy |= mr->kind != TBIB_MR_DMA;
 	}
 	rcu_read_unlock();
 	return busy;

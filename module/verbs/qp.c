@@ -231,8 +231,7 @@ static int reserve_qpn(struct tbib_vqp *q, u32 *qpn)
 
 	if (q->type == IB_QPT_GSI) {
 		*qpn = GSI_QPN;
-		return xa_insert(&dev->qps, GSI_QPN, XA_ZERO_ENTRY,
-				 GFP_KERNEL);
+		return xa_insert(&dev->qps, GSI_QPN, NULL, GFP_KERNEL);
 	}
 	err = xa_alloc_cyclic(&dev->qps, qpn, NULL,
 			      XA_LIMIT(FIRST_QPN, LAST_QPN), &dev->next_qpn,

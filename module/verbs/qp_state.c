@@ -35,7 +35,9 @@ static int check_modify(struct tbib_vqp *q, const struct ib_qp_attr *attr,
 	if (mask & ~IB_QP_ATTR_STANDARD_BITS)
 		return -EOPNOTSUPP;
 	/* no second path to fail over to: cables are the trunk's business */
-	if (mask & (IB_QP_ALT_PATH | IB_QP_PATH_MIG_STATE))
+	if (mask & IB_QP_ALT_PATH ||
+	    (mask & IB_QP_PATH_MIG_STATE &&
+	     attr->path_mig_state != IB_MIG_MIGRATED))
 		return -EOPNOTSUPP;
 	*cur = (enum ib_qp_state)q->core.state;
 	if (mask & IB_QP_CUR_STATE && attr->cur_qp_state != *cur)
