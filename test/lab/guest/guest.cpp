@@ -23,14 +23,12 @@ std::string slurp(const fs::path& path) {
 }
 
 std::string last_lines(const std::string& text, unsigned lines) {
-    auto at = text.size();
-    for (unsigned n = 0; at > 0 && n <= lines; ++n) {
-        at = text.rfind('\n', at - 1);
-        if (at == std::string::npos) {
-            return text;
-        }
+    auto begin = text.size();
+    for (unsigned n = 0; n <= lines && begin > 0; ++n) {
+        const auto newline = text.rfind('\n', begin - 1);
+        begin = newline == std::string::npos ? 0 : newline;
     }
-    return text.substr(at + 1);
+    return begin == 0 ? text : text.substr(begin + 1);
 }
 
 std::string join(const std::vector<std::string>& words, char separator) {

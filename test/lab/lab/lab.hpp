@@ -20,16 +20,16 @@ struct LabOptions {
     std::string preset = "intel";      ///< host routers: "strix" or "intel"
     unsigned router_version = 2;       ///< USB4 version; 2 links faster
     std::string kernel = "stable";     ///< see Image::kernel()
-    std::vector<std::string> kernels;  ///< per host, where it is not `kernel`
+    std::vector<std::string> kernels{}; ///< per host, where it is not `kernel`
     Boot boot = Boot::fast;
     std::vector<std::string> modules{"thunderbolt"}; ///< loaded in a fast boot
     unsigned cpus = 1;
     unsigned memory_mib = 512;
-    std::string append;                ///< more words for the kernel command lines
-    std::filesystem::path extra_tree;  ///< a folder that guests see at /opt/tbib; empty = none
+    std::string append{};              ///< more words for the kernel command lines
+    std::filesystem::path extra_tree{}; ///< a folder that guests see at /opt/tbib; empty = none
     bool plugged = true;               ///< cables are in from the start
-    std::filesystem::path directory;   ///< for sockets and logs, a short path; empty = a temporary one
-    std::function<void(HostConfig&)> configure; ///< last say about a host router
+    std::filesystem::path directory{}; ///< for sockets and logs, a short path; empty = a temporary one
+    std::function<void(HostConfig&)> configure{}; ///< last say about a host router
 };
 
 /**
