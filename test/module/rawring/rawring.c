@@ -377,8 +377,14 @@ static int __init rawring_init(void)
 	dir = tb_property_create_dir(&dir_uuid);
 	if (!dir)
 		return ret;
+	/*
+	 * All four, as other services do: a property block whose last packet
+	 * holds only one or two dwords is refused by tb_xdp_properties_request().
+	 */
 	if (tb_property_add_immediate(dir, "prtcid", 1) ||
-	    tb_property_add_immediate(dir, "prtcvers", 1))
+	    tb_property_add_immediate(dir, "prtcvers", 1) ||
+	    tb_property_add_immediate(dir, "prtcrevs", 1) ||
+	    tb_property_add_immediate(dir, "prtcstns", 0))
 		goto err_dir;
 	root = debugfs_create_dir("tbib_rawring", NULL);
 	ret = tb_register_service_driver(&driver);
