@@ -43,12 +43,16 @@ void DataPlane::pump(Host& host)
     const std::uint32_t mask = data_rings(host);
     if (!(host.dirty & mask))
         return;
+    const unsigned begin = host.next_ring;
+    bool first = true;
     for (unsigned i = 0; i < hops; ++i) {
-        const unsigned ring = (host.next_ring + i) % hops;
-        if (host.dirty & mask & bit(ring))
-            pump_ring(host, ring);
+        const unsigned ring = (begin + i) % hops;
+        if (!(host.dirty & mask & bit(ring)))
+            continue;
+        if (std::exchange(first, false))
+            host.next_ring = (ring + 1) % hops; // it is the last one next time
+        pump_ring(host, ring);
     }
-    host.next_ring = (host.next_ring + 1) % hops;
 }
 
 void DataPlane::pump_ring(Host& host, unsigned ring)
