@@ -261,7 +261,6 @@ struct tbib_vqp {
 
 	struct tbib_peer *peer;
 	u64 peer_guid;
-	u8 dmac[ETH_ALEN];
 
 	struct ib_qp_attr attr;
 	struct hrtimer timer;

@@ -180,7 +180,6 @@ int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 	if (peer) {
 		swap(q->peer, peer);
 		q->peer_guid = q->peer->guid;
-		memcpy(q->dmac, attr->ah_attr.roce.dmac, ETH_ALEN);
 	}
 	c = core_attr(&q->attr);
 	tbib_qp_modify(&q->core, (enum tbib_qp_state)to, &c);

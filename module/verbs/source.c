@@ -28,13 +28,6 @@ static bool next_dest(struct tbib_vqp *q, struct tbib_dest *d)
 		return true;
 	}
 	d->peer = q->peer;
-	if (q->peer && !READ_ONCE(q->peer->lid)) {
-		/* the node came back under a new entry? */
-		struct tbib_peer *peer = tbib_peer_by_mac(node, q->dmac);
-
-		if (peer && peer->guid == q->peer_guid)
-			d->peer = peer;
-	}
 	return true;
 }
 
