@@ -38,6 +38,8 @@ struct tbib_peer {
 	u16 lid;
 	u32 epoch;
 	bool self;
+	bool marked;		/* its trains came with a mark: tell it */
+	unsigned long slow_at;	/* jiffies when it last told us of marks, or 0 */
 };
 
 /**
@@ -49,9 +51,16 @@ struct tbib_dest {
 	void *ah;		/* for the source itself (UD: address handle) */
 };
 
+enum tbib_source_flag {		/* bit numbers */
+	TBIB_SRC_QUEUED,
+	TBIB_SRC_DEAD,
+	TBIB_SRC_STALLED,
+};
+
 /**
  * struct tbib_source_ops - called with the egress trunk's tx lock held, BHs
- * off; the source takes its own lock
+ * off, under rcu_read_lock; the source takes its own lock. Owners of notes are
+ * struct tbib_source pointers.
  * @dest: destination of what comes next. Return: false = nothing to send.
  * @fill: append packets for @d to @t; TBIB_FILL_MORE = more is waiting
  * @drop: what comes next cannot be routed (no peer, no route): get rid of it
@@ -77,7 +86,7 @@ struct tbib_source {
 	const struct tbib_source_ops *ops;
 	void *on;
 	u8 lane;		/* enum tbib_lane */
-	unsigned long flags;	/* bit 0: queued; bit 1: dead */
+	unsigned long flags;	/* enum tbib_source_flag */
 };
 
 void tbib_source_init(struct tbib_source *src,
@@ -113,8 +122,9 @@ void tbib_fabric_kick(struct tbib_node *node);
 enum tbib_raw_kind {
 	TBIB_RAW_BOUNCE = 1,	/* ref = struct page of the bounce pool */
 	TBIB_RAW_MR,		/* ref = struct tbib_mr; index = page of it */
-	TBIB_RAW_SKB,		/* ref = NULL: the skb is kept by its note */
+	TBIB_RAW_SKB,		/* ref = skb, on one raw frame of it; else NULL */
 	TBIB_RAW_RX,		/* ref = page_pool page (transit) */
+	TBIB_RAW_PAGE,		/* ref = page (multicast from here) */
 };
 
 /**
@@ -140,10 +150,16 @@ void tbib_bounce_put(struct tbib_node *node, struct page *page);
 /**
  * struct tbib_upper_ops - what verbs and netdev give to the fabric
  * Receive calls come from NAPI (or the loopback worker), serialised per
- * trunk; @rx packets are valid until return.
- * @port_changed: node's port state changed (process context)
- * @nhi_gone: unmap everything for @dev before return; @parent: the device
- *	that is parent of tbib0 is going: unregister; process context
+ * trunk; @rx packets are valid until return. The others come in process
+ * context with no lock of the fabric's data path held; they may sleep.
+ * @port_changed: node's port state or speed changed
+ * @attach: create the devices of @node under @parent. Return: 0 or -errno.
+ * @detach: unregister the ib_device; the fabric stops its NAPIs between this
+ *	and @detach_netdev
+ * @nhi_add: memory may be mapped for @dev from now on
+ * @nhi_gone: unmap everything for @dev before return
+ * @busy: somebody uses the devices, the GUID must not change (may be NULL)
+ * @ib_name: name of the ib_device, empty when there is none (may be NULL)
  */
 struct tbib_upper_ops {
 	void (*rx_transport)(struct tbib_node *node, const struct tbib_pkt *p,
@@ -152,6 +168,13 @@ struct tbib_upper_ops {
 			    struct tbib_peer *from, struct napi_struct *napi);
 	void (*rx_end)(struct tbib_node *node);	/* end of a poll */
 	void (*port_changed)(struct tbib_node *node);
+	int (*attach)(struct tbib_node *node, struct device *parent);
+	void (*detach)(struct tbib_node *node);
+	void (*detach_netdev)(struct tbib_node *node);
+	void (*nhi_add)(struct tbib_node *node, struct device *dev);
+	void (*nhi_gone)(struct tbib_node *node, struct device *dev);
+	bool (*busy)(struct tbib_node *node);
+	void (*ib_name)(struct tbib_node *node, char *buf, size_t len);
 };
 
 enum tbib_port_state {	/* design D8; numbers of enum ib_port_state */
@@ -203,6 +226,17 @@ static inline u32 tbib_epoch(u64 nonce)
 u64 tbib_guid_from_mac(const u8 *mac);
 void tbib_mac_from_guid(u8 *mac, u64 guid);
 
+/**
+ * tbib_fabric_multicast() - send an Ethernet frame along our multicast tree
+ * The frame is copied; @skb stays the caller's. BHs off.
+ * Return: 0, -ENETUNREACH without a tree, -ENOBUFS.
+ */
+int tbib_fabric_multicast(struct tbib_node *node, const struct sk_buff *skb,
+			  u8 flags, const u8 *block, u32 block_len);
+
+/** tbib_fabric_no_route() - count a packet that had nowhere to go */
+void tbib_fabric_no_route(struct tbib_node *node);
+
 /* --- counters, for rdma statistic, ethtool -S and netlink --------------- */
 #define TBIB_FABRIC_COUNTERS(X) \
 	X(tx_frames) X(tx_trains) X(tx_packets) X(tx_bytes) \
@@ -210,7 +244,8 @@ void tbib_mac_from_guid(u8 *mac, u64 guid);
 	X(doorbells) X(interrupts) X(trunk_retries) X(trunk_probes) \
 	X(ctrl_frames) X(crc_errors) X(torn_trains) X(duplicates) X(gaps) \
 	X(no_credit) X(no_room) X(no_window) X(transit_trains) \
-	X(transit_drops) X(epoch_drops) X(lost_interrupts) X(no_route)
+	X(transit_drops) X(epoch_drops) X(lost_interrupts) X(no_route) \
+	X(source_drops) X(unauthorised) X(malformed) X(marked)
 
 struct tbib_fabric_stats {
 #define X(n) u64 n;

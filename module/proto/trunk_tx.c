@@ -26,7 +26,7 @@
 
 /* ---- lists ------------------------------------------------------------ */
 
-static void list_insert_after(struct tbib_train_list *l,
+static void train_list_insert(struct tbib_train_list *l,
 			      struct tbib_train *pos, struct tbib_train *t)
 {
 	t->prev = pos;
@@ -41,7 +41,7 @@ static void list_insert_after(struct tbib_train_list *l,
 		l->head = t;
 }
 
-static void list_del(struct tbib_train_list *l, struct tbib_train *t)
+static void train_list_del(struct tbib_train_list *l, struct tbib_train *t)
 {
 	if (t->next)
 		t->next->prev = t->prev;
@@ -68,7 +68,7 @@ static void queue_add(struct tbib_tx *tx, struct tbib_train *t)
 
 	while (pos && tbib_before(t->seq, pos->seq))
 		pos = pos->prev;
-	list_insert_after(q, pos, t);
+	train_list_insert(q, pos, t);
 	t->state = TBIB_TRAIN_QUEUED;
 }
 
@@ -121,7 +121,7 @@ static void flying_remove(struct tbib_tx *tx, struct tbib_train *t)
 {
 	struct tbib_tx_ring *r = &tx->ring[t->ring];
 
-	list_del(&r->flying, t);
+	train_list_del(&r->flying, t);
 	r->inflight -= train_frames(t);
 	if (t->n_raw) {
 		r->tags &= (u16)~(1u << t->tag);
@@ -135,7 +135,7 @@ static void train_unlink(struct tbib_tx *tx, struct tbib_train *t)
 	if (t->state == TBIB_TRAIN_SENT)
 		flying_remove(tx, t);
 	else
-		list_del(&tx->lane[t->lane].queue, t);
+		train_list_del(&tx->lane[t->lane].queue, t);
 	tx->lane[t->lane].slot[t->seq % TBIB_WINDOW] = NULL;
 }
 
@@ -430,7 +430,7 @@ static void send_train(struct tbib_tx *tx, struct tbib_train *t, u32 ring,
 		t->tries++;
 	t->posted = (u8)train_frames(t);
 	t->state = TBIB_TRAIN_SENT;
-	list_insert_after(&r->flying, r->flying.tail, t);
+	train_list_insert(&r->flying, r->flying.tail, t);
 	r->inflight += train_frames(t);
 	if (r->flying.head == t || !r->probe_at)
 		ring_arm(tx, r, now);
@@ -463,7 +463,7 @@ static bool run_queue(struct tbib_tx *tx, u32 lane, u64 now, u32 *budget)
 		ring = pick_ring(tx, lane, train_frames(t), now);
 		if (ring < 0)
 			return false;
-		list_del(q, t);
+		train_list_del(q, t);
 		send_train(tx, t, (u32)ring, next != NULL, now);
 		--*budget;
 	}
