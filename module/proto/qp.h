@@ -280,6 +280,7 @@ struct tbib_comp {
 struct tbib_rd_res {
 	u8 kind;		/* 0 free, 1 READ, 2 atomic */
 	bool active;		/* responses still to be sent */
+	bool again;		/* asked for more than once */
 	u32 first_psn, last_psn;	/* of the first request */
 	u32 base_psn, end_psn;	/* of the newest one, maybe partial */
 	u32 cur_psn;		/* next response */

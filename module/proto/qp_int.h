@@ -180,7 +180,7 @@ void tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp);
 void tbib_resp_drop_write(struct tbib_qp *qp);
 
 /** tbib_rd_room() - may the peer have one more READ or atomic in flight? */
-bool tbib_rd_room(const struct tbib_qp *qp);
+bool tbib_rd_room(struct tbib_qp *qp);
 /** tbib_rd_add() - a new READ or atomic, active; there is room */
 struct tbib_rd_res *tbib_rd_add(struct tbib_qp *qp);
 /** tbib_rd_dup() - a repeated READ or atomic request */

@@ -49,10 +49,33 @@ void tbib_rd_drop_all(struct tbib_qp *qp)
 	qp->resp.rd_count = 0;
 }
 
-bool tbib_rd_room(const struct tbib_qp *qp)
+/*
+ * A repetition that is still being answered when the peer already asks for
+ * more is a late one: it has its answer, or it would be over the limit.
+ */
+static bool rd_stop_late(struct tbib_qp *qp)
 {
-	/* then the oldest of the ring is not active: they are sent in order */
-	return qp->resp.rd_active < qp->attr.max_dest_rd_atomic;
+	u32 i = qp->resp.rd_count;
+
+	while (i--) {
+		struct tbib_rd_res *res = rd_back(qp, i);
+
+		if (res->active && res->again) {
+			rd_stop(qp, res);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool tbib_rd_room(struct tbib_qp *qp)
+{
+	struct tbib_resp *r = &qp->resp;
+
+	while (r->rd_active >= qp->attr.max_dest_rd_atomic)
+		if (!rd_stop_late(qp))
+			return false;
+	return true;
 }
 
 struct tbib_rd_res *tbib_rd_add(struct tbib_qp *qp)
@@ -116,6 +139,7 @@ static void dup_read(struct tbib_qp *qp, const struct tbib_bth *b,
 	res->len = b->dma_len;
 	res->base_psn = res->cur_psn = b->psn;
 	res->end_psn = tbib_psn_add(b->psn, n - 1);
+	res->again = true;
 	rd_start(qp, res);
 }
 
@@ -134,6 +158,7 @@ void tbib_rd_dup(struct tbib_qp *qp, const struct tbib_bth *b)
 			dup_read(qp, b, res, i);
 		} else if (!read && res->kind == 2) {
 			rd_stop_newer(qp, i);
+			res->again = true;
 			rd_start(qp, res);
 		}
 		return;

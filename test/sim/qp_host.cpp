@@ -344,6 +344,11 @@ void Node::invalidate(u32 key)
     if (Mr* mr = by_key(key)) mr->valid = false;
 }
 
+void Node::validate(u32 key)
+{
+    mrs_.at((key >> 8) - 1)->valid = true;
+}
+
 Mr* Node::find(u32 key, u64 va, u32 len, u32 access)
 {
     Mr* mr = by_key(key);

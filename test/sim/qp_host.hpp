@@ -34,6 +34,7 @@ class Node {
     /// The address of byte `off` is `kBase + off`.
     u32 reg(u32 off, u32 len, u32 access);
     void invalidate(u32 key);
+    void validate(u32 key);
     /// The region that holds all of [va, va + len) with `access`, or nullptr.
     Mr* find(u32 key, u64 va, u32 len, u32 access);
     Mr* by_key(u32 key);

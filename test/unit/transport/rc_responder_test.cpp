@@ -338,6 +338,25 @@ BOOST_AUTO_TEST_CASE(too_many_reads_at_once)
     BOOST_TEST(nb.refs() == 0);
 }
 
+// the simulator's seed 289: a repetition that is still being answered is not in flight
+// for a peer that has had its answer and asks for more
+BOOST_AUTO_TEST_CASE(a_late_repetition_does_not_count_as_in_flight)
+{
+    attr.max_dest_rd_atomic = 1;
+    connect(a, b, attr);
+    auto r = req(TBIB_OP_READ_REQUEST);
+    r.dma_len = 10;
+    ask(r);
+    b.deliver(make_packet(r), now); // again, and the answer has to wait
+    auto next = req(TBIB_OP_READ_REQUEST);
+    next.dma_len = 10;
+    auto answer = ask(next);
+    BOOST_REQUIRE(answer.size() == 1u);
+    BOOST_TEST(int(answer[0].opcode) == TBIB_OP_READ_RESP_ONLY);
+    BOOST_TEST(answer[0].psn == next.psn);
+    BOOST_TEST(nb.refs() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(acks_wait_for_reads_before_them)
 {
     auto r = req(TBIB_OP_READ_REQUEST);
