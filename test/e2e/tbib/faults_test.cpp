@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Losses, cut cables, daemons that die, modules that come and go. */
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "test/e2e/stock_network.hpp"
+#include "test/e2e/tbib/fabric.hpp"
+
+namespace {
+
+using namespace e2e;
+using namespace std::chrono_literals;
+
+const std::string kCheck = "/opt/tbib/verbs_check -d tbib0 ";
+
+void check_data(Fabric& f, const std::string& args, std::chrono::seconds timeout = 120s) {
+    const auto out = f.pair(kCheck + args, kCheck + args + " @", timeout);
+    BOOST_TEST(out.find("no difference") != std::string::npos, out);
+}
+
+double write_gbps(Fabric& f) {
+    const std::string command = "ib_write_bw -d tbib0 -F -s 65536 -n 1500 --report_gbits";
+    return bandwidth_gbps(f.pair(command, command + " @", 90s));
+}
+
+/** A workload in the background of both hosts that verifies its data. */
+struct Load {
+    tblab::Job server, client;
+    Load(Fabric& f, int steps)
+        : server(f.host(0).start(kCheck + fmt::format("-q 2 -n {}", steps))),
+          client(f.host(1).start(fmt::format("sleep 1; {}-q 2 -n {} {}", kCheck, steps, f.address(0)))) {}
+    void finish(std::chrono::seconds timeout) {
+        const auto c = client.wait(timeout);
+        BOOST_TEST(c.rc == 0, c.out + c.err);
+        const auto s = server.wait(30s);
+        BOOST_TEST(s.rc == 0, s.out + s.err);
+    }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(tbib_faults)
+
+BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({false, true}), crc) {
+    Fabric f;
+    const double clean = write_gbps(f);
+    tblab::FaultSpec fault;
+    (crc ? fault.crc_error : fault.drop) = 0.001;
+    for (const auto direction : {tblab::Direction::a_to_b, tblab::Direction::b_to_a}) {
+        f.lab().emulator().set_fault(f.lab().cable(0), direction, fault);
+    }
+    const double lossy = write_gbps(f);
+    BOOST_TEST_MESSAGE(fmt::format("WRITE 64 KiB: {:.2f} Gb/s, with faults {:.2f}", clean, lossy));
+    BOOST_TEST(lossy > clean / 2);
+    check_data(f, "-n 300 -q 2");
+    check_data(f, "-n 100 -q 2 -e -S 7");
+    f.pair("ibv_ud_pingpong -d tbib0 -g 1 -n 200", "ibv_ud_pingpong -d tbib0 -g 1 -n 200 @");
+    f.pair("rping -s -a " + f.address(0) + " -v -C 100", "rping -c -a @ -v -C 100");
+    BOOST_TEST(lost_pings(f.host(0), f.address(1), 100) == 0U);
+    const auto stats = f.lab().emulator().stats();
+    const auto& wire = stats.cables.at(0).direction;
+    BOOST_TEST(wire[0].dropped + wire[1].dropped + wire[0].corrupted + wire[1].corrupted > 0U);
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(cable_out_for_five_seconds) {
+    Fabric f;
+    Load load(f, 3000);
+    std::this_thread::sleep_for(3s);
+    f.lab().unplug(0);
+    BOOST_TEST(tblab::eventually([&] { return f.port_state(0) == "DOWN" && f.port_state(1) == "DOWN"; }, 4s));
+    BOOST_TEST(f.host(0).must("cat /sys/class/net/tbib0/operstate") == "down\n");
+    std::this_thread::sleep_for(5s);
+    f.lab().plug(0);
+    BOOST_TEST(f.wait_active(20s));
+    load.finish(90s);
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(daemon_restarts_and_dies_during_traffic) {
+    Fabric f;
+    auto pings = f.host(0).start("ping -q -i 0.05 -c 200 -W 5 " + f.address(1));
+    Load load(f, 600);
+    std::this_thread::sleep_for(2s);
+    f.host(0).must("kill -TERM $(cat /run/tbib/pid)");
+    std::this_thread::sleep_for(1s);
+    f.start_daemon(0);
+    std::this_thread::sleep_for(2s);
+    f.host(1).must("kill -KILL $(cat /run/tbib/pid)");
+    std::this_thread::sleep_for(1s);
+    f.start_daemon(1);
+    load.finish(120s);
+    const auto p = pings.wait(60s);
+    BOOST_TEST(p.out.find(" 0% packet loss") != std::string::npos, p.out);
+    BOOST_TEST(f.wait_active(10s));
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(module_goes_and_comes) {
+    Fabric f;
+    for (int round = 0; round < 3; ++round) {
+        f.host(round % 2).must("rmmod tbib", 30s);
+        BOOST_TEST(tblab::eventually([&] { return f.port_state(1 - round % 2) == "DOWN"; }, 10s));
+        f.load_module(round % 2);
+        BOOST_TEST(f.wait_active(40s));
+        BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), f.address(1), 3) == 0; }, 10s));
+    }
+    check_data(f, "-n 100");
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(rmmod_rdma_rxe) {
+    Fabric f;
+    f.host(0).must("modprobe rdma_rxe; rdma link add rxe0 type rxe netdev lo");
+    const auto before = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
+    auto pings = f.host(0).start("ping -q -i 0.05 -c 160 -W 5 " + f.address(1));
+    auto server = f.host(0).start(kCheck + "-n 100000");
+    auto client = f.host(1).start("sleep 1; " + kCheck + "-n 100000 " + f.address(0));
+    std::this_thread::sleep_for(3s);
+    BOOST_TEST(server.running());
+    f.host(0).must("rmmod rdma_rxe", 20s);
+    // The program on this host is told so; it does not hang.
+    BOOST_TEST(tblab::eventually([&] { return !server.running(); }, 2s));
+    BOOST_TEST(server.wait(5s).rc != 0);
+    BOOST_TEST(tblab::eventually([&] { return f.port_state(0) == "ACTIVE"; }, 1500ms));
+    client.wait(30s);
+    const auto p = pings.wait(30s);
+    BOOST_TEST(p.out.find(" 0% packet loss") != std::string::npos, p.out);
+    const auto after = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
+    BOOST_TEST(before == after);
+    check_data(f, "-n 100");
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

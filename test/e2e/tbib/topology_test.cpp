@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/** More than one cable: a chain of three hosts, and two cables between two. */
+#include <boost/test/unit_test.hpp>
+
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "test/e2e/stock_network.hpp"
+#include "test/e2e/tbib/fabric.hpp"
+
+namespace {
+
+using namespace e2e;
+using namespace std::chrono_literals;
+
+const std::string kCheck = "/opt/tbib/verbs_check -d tbib0 ";
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(tbib_topology)
+
+BOOST_AUTO_TEST_CASE(ends_of_a_chain_of_three) {
+    FabricOptions o;
+    o.hosts = 3;
+    Fabric f(o);
+    const auto far = f.address(2);
+    BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), far, 3) == 0; }, 20s));
+    const auto out = f.pair(kCheck + "-n 200 -q 2", kCheck + "-n 200 -q 2 @", 120s, 2, 0);
+    BOOST_TEST(out.find("no difference") != std::string::npos, out);
+    f.pair("ibv_rc_pingpong -d tbib0 -g 1 -n 100 -c", "ibv_rc_pingpong -d tbib0 -g 1 -n 100 -c @", 60s, 2, 0);
+    BOOST_TEST(f.counter(1, "transit_trains") > 0U);
+    BOOST_TEST(f.host(0).must("/opt/tbib/tbibctl status").find("via ") != std::string::npos);
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(two_cables_between_two_hosts) {
+    FabricOptions o;
+    o.topology = "0:0-1:0,0:1-1:1";
+    Fabric f(o);
+    BOOST_TEST(tblab::eventually(
+        [&] { return f.host(0).must("/opt/tbib/tbibctl status | grep -c 'link .* up '") == "2\n"; }, 30s));
+    const auto out = f.pair(kCheck + "-n 200 -q 4", kCheck + "-n 200 -q 4 @", 120s);
+    BOOST_TEST(out.find("no difference") != std::string::npos, out);
+    const auto stats = f.lab().emulator().stats();
+    for (const auto& cable : stats.cables) {
+        BOOST_TEST(cable.direction[0].frames > 100U);
+        BOOST_TEST(cable.direction[1].frames > 100U);
+    }
+    // Losing one of them loses nothing else.
+    auto server = f.host(0).start(kCheck + "-n 800 -q 2");
+    auto client = f.host(1).start("sleep 1; " + kCheck + "-n 800 -q 2 " + f.address(0));
+    std::this_thread::sleep_for(2s);
+    f.lab().unplug(0);
+    std::this_thread::sleep_for(2s);
+    BOOST_TEST(f.port_state(0) == "ACTIVE");
+    const auto c = client.wait(90s);
+    BOOST_TEST(c.rc == 0, c.out + c.err);
+    BOOST_TEST(server.wait(20s).rc == 0);
+    BOOST_TEST(f.complaints() == "");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
