@@ -23,6 +23,15 @@ static const struct {
 	{ 400000, IB_SPEED_NDR, IB_WIDTH_4X },
 };
 
+/* "1.2.3" as librxe unpacks it again */
+static u64 fw_ver(void)
+{
+	unsigned int a = 0, b = 0, c = 0;
+
+	sscanf(THIS_MODULE->version ?: "", "%u.%u.%u", &a, &b, &c);
+	return (u64)a << 32 | (b & 0xffff) << 16 | (c & 0xffff);
+}
+
 int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 		      struct ib_udata *udata)
 {
@@ -31,7 +40,7 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	if (udata->inlen || udata->outlen)
 		return -EINVAL;
 	memset(attr, 0, sizeof(*attr));
-	attr->fw_ver = 1ull << 32;
+	attr->fw_ver = fw_ver();
 	attr->sys_image_guid = cpu_to_be64(dev->node->guid);
 	attr->max_mr_size = ~0ull;
 	attr->page_size_cap = ~(u64)(PAGE_SIZE - 1);
@@ -75,7 +84,7 @@ int tbib_modify_device(struct ib_device *ib, int mask,
 
 void tbib_get_fw_str(struct ib_device *ib, char *str)
 {
-	strscpy(str, THIS_MODULE->version ?: "1.0", IB_FW_VERSION_NAME_MAX);
+	strscpy(str, THIS_MODULE->version ?: "", IB_FW_VERSION_NAME_MAX);
 }
 
 int tbib_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr)
