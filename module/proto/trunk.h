@@ -26,6 +26,11 @@
 #define TBIB_WINDOW		128	/* unacked trains in a lane */
 #define TBIB_WINDOW_FRAMES	1024	/* frames of unacked trains in a lane */
 #define TBIB_RING_RESERVE	16	/* RX buffers kept for control frames */
+/*
+ * A ring needs credit for a full train, and some for control frames on their
+ * way, which are counted too: with less it would probe for credit for ever.
+ */
+#define TBIB_RING_BUFFERS_MIN	(TBIB_RING_RESERVE + TBIB_TRAIN_FRAMES + 8)
 
 /** struct tbib_ack_ring - how far a receiver has got on one ring */
 struct tbib_ack_ring {
@@ -343,7 +348,8 @@ void tbib_rx_reset(struct tbib_rx *rx);
 /**
  * tbib_rx_ring_up() - frames may come from ring @ring; counter starts at 0
  * @cookie: ours, new for each session; @index: number of the ring in its link
- * @buffers: receive buffers that are kept posted, all of them
+ * @buffers: receive buffers that are kept posted, all of them, at least
+ *	TBIB_RING_BUFFERS_MIN
  */
 void tbib_rx_ring_up(struct tbib_rx *rx, unsigned int ring, u32 cookie,
 		     u8 index, u32 buffers);

@@ -178,15 +178,11 @@ static void ack_sacked(struct tbib_tx *tx, struct tbib_tx_lane *l, u32 seq,
 	}
 }
 
-static void ack_lane(struct tbib_tx *tx, struct tbib_tx_lane *l,
-		     const struct tbib_ack *ack, u32 lane, u64 now)
+static void ack_cumulative(struct tbib_tx *tx, struct tbib_tx_lane *l,
+			   u32 next, u64 now)
 {
-	u32 next = ack->next[lane];
 	struct tbib_train *t;
 
-	/* neither an old ack, nor one of trains that do not exist */
-	if (next - l->una > l->next_seq - l->una)
-		return;
 	if (next != l->una) {
 		t = l->slot[(next - 1) % TBIB_WINDOW];
 		if (t && t->tries == 1)
@@ -198,6 +194,21 @@ static void ack_lane(struct tbib_tx *tx, struct tbib_tx_lane *l,
 		if (t)
 			train_acked(tx, t, now);
 	}
+}
+
+static void ack_lane(struct tbib_tx *tx, struct tbib_tx_lane *l,
+		     const struct tbib_ack *ack, u32 lane, u64 now)
+{
+	u32 next = ack->next[lane];
+
+	if (next - l->una <= l->next_seq - l->una)
+		ack_cumulative(tx, l, next, now);
+	else if (!tbib_before(next, l->una))
+		return;		/* trains that do not exist */
+	/*
+	 * An old ack, overtaken by a train header, still has to say what had
+	 * arrived out of order: its ring counters are about to be believed.
+	 */
 	if (!ack->full)
 		return;
 	ack_sacked(tx, l, next + 1, ack->sack[lane][0], now);

@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(bounds)
     auto control = [](Frame &f) { f.h.kind = TBIB_KIND_CONTROL, f.h.n_raw = 0; };
     BOOST_TEST(bad(control) == TBIB_FRAME_OK);
     BOOST_TEST(bad([&](Frame &f) { control(f), f.h.n_pkt = 0; }) == TBIB_FRAME_BAD);
-    BOOST_TEST(bad([&](Frame &f) { control(f), f.h.n_pkt = 4; }) == TBIB_FRAME_BAD);
+    BOOST_TEST(bad([&](Frame &f) { control(f), f.h.n_pkt = 5; }) == TBIB_FRAME_BAD);
 
     Frame f;
     f.encode();
