@@ -10,12 +10,20 @@
 
 /* ---- the plan (design D6) -------------------------------------------- */
 
-static int is_network(struct device *dev, void *data)
+static int is_network(struct device *dev, void *xd)
 {
 	struct tb_service *svc = tb_to_service(dev);
 
 	/* the peer publishes it, and thunderbolt_net is loaded here */
-	return svc && !strcmp(svc->key, "network") && dev->driver;
+	return svc && tb_service_parent(svc) == xd &&
+	       !strcmp(svc->key, "network") && dev->driver;
+}
+
+/* Not by the children of @xd: a service is probed before it is one. */
+static bool has_network(struct tb_xdomain *xd)
+{
+	return bus_for_each_dev(tbib_service_driver.driver.bus, NULL, xd,
+				is_network);
 }
 
 static unsigned int free_pairs(struct tb_nhi *nhi)
@@ -49,7 +57,7 @@ static unsigned int data_pairs(struct tb_nhi *nhi)
 unsigned int tbib_plan_rings(struct tbib_link *link)
 {
 	if (data_pairs(link->tb_nhi) <= TBIB_PLAN_RINGS &&
-	    device_for_each_child(&link->xd->dev, NULL, is_network))
+	    has_network(link->xd))
 		return 1;
 	return TBIB_PLAN_RINGS;
 }

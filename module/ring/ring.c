@@ -4,6 +4,7 @@
  * poll.c.
  */
 #include <linux/delay.h>
+#include <linux/interrupt.h>
 #include <linux/slab.h>
 #include <net/page_pool/helpers.h>
 #include "internal.h"
@@ -155,6 +156,14 @@ void tbib_ring_stop(struct tbib_ring *ring)
 		return;
 	ring->running = false;
 	timer_shutdown_sync(&ring->watchdog);
+	/*
+	 * An interrupt that nobody polled for has left its vector masked, and
+	 * tb_ring_stop() takes that for a bug. With the interrupt off, none can
+	 * mask it again in between. It is freed with the ring.
+	 */
+	if (ring->rx->irq > 0)
+		disable_irq(ring->rx->irq);
+	tb_ring_poll_complete(ring->rx);
 	tb_ring_stop(ring->rx);
 	tb_ring_stop(ring->tx);
 	tbib_ring_reap(ring);
