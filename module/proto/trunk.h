@@ -30,7 +30,8 @@
  * A ring needs credit for a full train, and some for control frames on their
  * way, which are counted too: with less it would probe for credit for ever.
  */
-#define TBIB_RING_BUFFERS_MIN	(TBIB_RING_RESERVE + TBIB_TRAIN_FRAMES + 8)
+#define TBIB_RING_LIMIT_MIN	(TBIB_TRAIN_FRAMES + 8)
+#define TBIB_RING_BUFFERS_MIN	(TBIB_RING_RESERVE + TBIB_RING_LIMIT_MIN)
 
 /** struct tbib_ack_ring - how far a receiver has got on one ring */
 struct tbib_ack_ring {
