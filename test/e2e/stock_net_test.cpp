@@ -29,7 +29,7 @@ void bring_up(Lab& lab) {
 
 /** Copies random bytes over TCP and compares their digests at both ends. */
 void check_bytes(Lab& lab) {
-    auto receiver = lab.host(1).start("nc -l -p 7000 -q 0 >/tmp/in </dev/null");
+    auto receiver = lab.host(1).start("nc -d -l -p 7000 >/tmp/in");
     const auto sent = lab.host(0).must("head -c 4000000 /dev/urandom >/tmp/out; md5sum </tmp/out");
     BOOST_TEST(tblab::eventually([&] { return lab.host(0).run("nc -N 10.0.0.2 7000 </tmp/out").ok(); }, 5s));
     receiver.wait(10s);

@@ -32,6 +32,13 @@ Commands::Commands(CLI::App& app) {
     add(app, "down", "End the lab", [this] { return down(); });
 }
 
+int Commands::run() {
+    if (!action_) {
+        throw LabError("which command? see: tblab --help");
+    }
+    return action_();
+}
+
 CLI::App* Commands::add(CLI::App& parent, const char* name, const char* help, std::function<int()> action) {
     auto* command = parent.add_subcommand(name, help);
     command->callback([this, action = std::move(action)] { action_ = action; });

@@ -21,7 +21,7 @@ public:
     /** Adds the subcommands to the parser; this must outlive the parsing. */
     explicit Commands(CLI::App& app);
     /** Does what was parsed. @return the exit code @throws LabError */
-    int run() { return action_(); }
+    int run();
 
 private:
     void add_up(CLI::App& app);

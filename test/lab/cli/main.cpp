@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
     CLI::App app{"A virtual Thunderbolt lab: virtual machines with stock kernels, joined by emulated USB4 host\n"
                  "routers and cables. Hosts and cables are numbered from 0."};
     app.name("tblab");
-    app.require_subcommand(1);
+    app.require_subcommand(0, 1);
     app.set_help_all_flag("--help-all", "Help of all commands");
     tblab::Commands commands(app);
     try {

@@ -56,8 +56,10 @@ fs::path Guest::socket(const char* what) const {
 std::vector<std::string> Guest::command_line() const {
     const std::string id = fmt::format("74626c61620000000000{:012x}", config_.index + 1);
     const std::string uuid = fmt::format("74626c61-6200-0000-0000-{:012x}", config_.index + 1);
-    std::string append = fmt::format("console=ttyS0 quiet panic=0 mitigations=off cryptomgr.notests tblab.host={} tblab.id={} "
-                                     "tblab.boot={}",
+    // On a busy host an emulated timer is late: the kernel must neither panic about it at boot (no_timer_check) nor
+    // give the TSC up for a clock that traps at each reading (tsc=reliable).
+    std::string append = fmt::format("console=ttyS0 quiet panic=0 mitigations=off cryptomgr.notests no_timer_check "
+                                     "tsc=reliable tblab.host={} tblab.id={} tblab.boot={}",
                                      config_.name, id, config_.boot == Boot::fast ? "fast" : "systemd");
     if (!config_.modules.empty()) {
         append += " tblab.modules=" + join(config_.modules, ',');
@@ -274,9 +276,9 @@ std::string Guest::console_tail(unsigned lines) const {
     return last_lines(console(), lines);
 }
 
-std::string Guest::dmesg() {
+std::string Guest::dmesg(unsigned lines) {
     try {
-        return run("dmesg", 10s).out;
+        return run("dmesg | tail -n " + std::to_string(lines), 10s).out;
     } catch (const std::exception& error) {
         return std::string("no kernel log: ") + error.what() + "\n";
     }

@@ -106,8 +106,8 @@ public:
     std::string console() const;
     /** The last lines of the console. */
     std::string console_tail(unsigned lines = 40) const;
-    /** The kernel log, or a line that says why not. Never throws. */
-    std::string dmesg();
+    /** The kernel log's last lines, or a line that says why not. Never throws. */
+    std::string dmesg(unsigned lines = 80);
 
 private:
     friend class Job;

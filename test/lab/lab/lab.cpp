@@ -156,7 +156,7 @@ std::string Lab::report() {
         }
     }
     try {
-        text += "--- counters\n" + to_json(emulator_.stats()) + "\n";
+        text += "--- counters\n" + nlohmann::json::parse(to_json(emulator_.stats())).dump() + "\n";
     } catch (const std::exception& error) {
         text += std::string("no counters: ") + error.what() + "\n";
     }
