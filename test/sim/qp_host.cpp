@@ -527,8 +527,8 @@ void Qp::deliver(const Packet& p, u64 now, u16 slid)
     tbib_pkt pkt{};
     tbib_bth b{};
 
-    if (tbib_bth_decode(p.inl.data(), static_cast<u32>(p.inl.size()), p.flags & TBIB_PF_GRH,
-                        &b))
+    if (p.inl.empty() || tbib_bth_decode(p.inl.data(), static_cast<u32>(p.inl.size()),
+                                         p.flags & TBIB_PF_GRH, &b))
         return;
     // two pieces, so that no test relies on one
     u32 half = static_cast<u32>(p.ool.size() / 2);
