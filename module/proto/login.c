@@ -29,6 +29,7 @@
  *	132    4    CRC32C of all before
  */
 #include "login.h"
+#include "trunk.h"
 
 #define LOGIN_CRC	(TBIB_LOGIN_LEN - 4)
 #define LOGIN_READY	0x01
@@ -81,6 +82,9 @@ static bool rings_ok(const struct tbib_login *l)
 		if (l->hopid[i] < HOPID_MIN || l->hopid[i] > HOPID_MAX)
 			return false;
 		if (!l->lanes[i] || l->lanes[i] >= 1 << TBIB_LANES)
+			return false;
+		/* on a smaller ring a full train would never fit */
+		if (l->limit[i] < TBIB_RING_LIMIT_MIN)
 			return false;
 	}
 	return true;
@@ -247,14 +251,23 @@ static u32 on_response(struct tbib_link_fsm *f, const struct tbib_login *msg,
 		       u64 now)
 {
 	enum tbib_login_status why = verdict(f, msg);
+	/*
+	 * An answer may have been overtaken by a request of the peer's next
+	 * session: another session than the one we know is asked for again.
+	 */
+	bool sure = !f->peer.session || f->peer.session == msg->session;
 
 	f->heard_at = now;
 	f->peer = *msg;
 	if (why != TBIB_LOGIN_OK)
 		return refuse(f, why, now);
-	if (agreed(f, msg))
+	if (agreed(f, msg) && sure)
 		return go_paths(f);
 	f->state = TBIB_LINK_LOGIN;
+	if (agreed(f, msg)) {
+		f->deadline = 0;
+		return TBIB_LA_REQUEST;
+	}
 	retry_later(f, now);
 	return 0;
 }
