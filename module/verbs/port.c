@@ -37,7 +37,7 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 {
 	struct tbib_ibdev *dev = to_tbib_dev(ib);
 
-	if (udata->inlen || udata->outlen)
+	if (udata && (udata->inlen || udata->outlen))
 		return -EINVAL;
 	memset(attr, 0, sizeof(*attr));
 	attr->fw_ver = fw_ver();
