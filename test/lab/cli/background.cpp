@@ -24,9 +24,18 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/** Leaves the terminal and its signals; output goes to the log. */
-void detach(const fs::path& log) {
+/**
+ * Leaves the terminal, its signals and what the caller had open (a lock that
+ * it holds must not be held by a lab that goes on); output goes to the log.
+ * @return the descriptor `keep` under its new number
+ */
+int detach(const fs::path& log, int keep) {
     setsid();
+    const int kept = STDERR_FILENO + 1;
+    if (keep != kept) {
+        dup3(keep, kept, O_CLOEXEC);
+    }
+    close_range(static_cast<unsigned>(kept) + 1, ~0U, 0);
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     dup2(null, STDIN_FILENO);
@@ -40,6 +49,7 @@ void detach(const fs::path& log) {
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGINT);
     sigprocmask(SIG_BLOCK, &ending, nullptr);
+    return kept;
 }
 
 /** The background process: tells its steps over `parent`, then serves. Its parent going before the end of the steps
@@ -104,10 +114,9 @@ void start_server(const LabOptions& options, const std::string& name,
         throw std::system_error(errno, std::generic_category(), "fork");
     }
     if (pid == 0) {
-        close(ends[0]);
-        detach(own.directory / "server.log");
+        const int parent = detach(own.directory / "server.log", ends[1]);
         try {
-            background(std::move(own), name, JsonSocket(ends[1]));
+            background(std::move(own), name, JsonSocket(parent));
         } catch (const std::exception&) {
             // The parent went away; the lab has been taken down.
         }

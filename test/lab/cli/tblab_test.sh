@@ -23,8 +23,10 @@ is() {
 
 mkdir "$scratch/extra"
 echo from-outside >"$scratch/extra/file"
-if lab up --extra "$scratch/extra"; then ok; else bad "up"; exit 1; fi
+if flock "$scratch/lock" "$program" --name "test-$$" up --extra "$scratch/extra"; then ok; else bad "up"; exit 1; fi
 
+# The background process holds nothing that the caller had open.
+if flock -n "$scratch/lock" true; then ok; else bad "the lab kept a lock"; fi
 is 'c0 .*up, 2 lane' lab status
 is '"width": 2' lab status --json
 is '^h1$' lab run 1 hostname
