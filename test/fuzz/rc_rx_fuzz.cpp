@@ -37,7 +37,7 @@ struct World {
         : service(shape % 4 == 0   ? TBIB_UC
                   : shape % 4 == 1 ? TBIB_UD
                                    : TBIB_RC),
-          q(node, 0x20, service, 16)
+          q(host, 0x20, service, 16)
     {
         attr = default_attr();
         attr.mtu = 256u << (shape >> 2) % 5;
@@ -53,7 +53,7 @@ struct World {
     {
         Recv r;
         r.wr_id = id;
-        r.sges = {{Node::kBase + 4096, 3000, key, nullptr}, {Node::kBase, 777, key, nullptr}};
+        r.sges = {{Host::kBase + 4096, 3000, key, nullptr}, {Host::kBase, 777, key, nullptr}};
         if (q.core.state != TBIB_QPS_ERR && q.core.state != TBIB_QPS_RESET) q.post_recv(r);
     }
 
@@ -64,8 +64,8 @@ struct World {
         s.flags = in.byte() & 7;
         u32 len = in.word() % 9000;
         if (s.op == TBIB_WR_CMP_SWAP || s.op == TBIB_WR_FETCH_ADD) len = 8;
-        s.sges = {{Node::kBase + 8192, len, in.byte() ? key : 1, nullptr}};
-        s.remote_addr = Node::kBase;
+        s.sges = {{Host::kBase + 8192, len, in.byte() ? key : 1, nullptr}};
+        s.remote_addr = Host::kBase;
         s.rkey = 0x15a;
         s.ah = this;
         s.qkey = attr.qkey;
@@ -86,7 +86,7 @@ struct World {
         if (bend & 1) b.psn = tbib_psn_add(b.psn, static_cast<u32>(static_cast<s8>(in.byte())));
         b.ack_req = bend & 2;
         b.solicited = bend & 4;
-        b.va = Node::kBase + (bend & 8 ? in.word() * 8 : 0);
+        b.va = Host::kBase + (bend & 8 ? in.word() * 8 : 0);
         b.rkey = bend & 16 ? in.byte() : key;
         b.qkey = bend & 16 ? in.byte() : attr.qkey;
         u32 len = bend & 32 ? in.word() % 4097 : attr.mtu;
@@ -151,8 +151,8 @@ struct World {
     }
 
     tbib_service service;
-    Node node{kBytes};
-    u32 key = node.reg(0, kBytes, 15);
+    Host host{kBytes};
+    u32 key = host.reg(0, kBytes, 15);
     Qp q;
     tbib_qp_attr attr{};
     u64 now = 1000000000;
@@ -170,7 +170,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     // whatever has happened, RESET gives everything back
     w.q.ack_notes();
     tbib_qp_modify(&w.q.core, TBIB_QPS_RESET, &w.attr);
-    if (w.q.wqe_refs || w.q.recv_refs || w.node.refs()) abort();
+    if (w.q.wqe_refs || w.q.recv_refs || w.host.refs()) abort();
     if (tbib_qp_wants_tx(&w.q.core) || tbib_qp_deadline(&w.q.core)) abort();
     return 0;
 }

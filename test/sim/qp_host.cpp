@@ -86,7 +86,7 @@ struct Ops {
         if (q.prepare_status) return std::exchange(q.prepare_status, TBIB_OK);
         if (w->op == TBIB_WR_LOCAL_INV || w->op == TBIB_WR_REG_MR || w->op == TBIB_WR_BIND_MW) {
             q.local_ops.push_back(w->op);
-            if (w->op == TBIB_WR_LOCAL_INV && w->imm) q.node.invalidate(w->imm);
+            if (w->op == TBIB_WR_LOCAL_INV && w->imm) q.host.invalidate(w->imm);
             return TBIB_OK;
         }
         if (w->flags & TBIB_WF_INLINE) return TBIB_OK;
@@ -100,7 +100,7 @@ struct Ops {
     static u8 get_sges(Qp& q, tbib_sge* sge, u32 n, u32 access)
     {
         for (u32 i = 0; i < n; i++) {
-            Mr* mr = q.node.find(sge[i].lkey, sge[i].addr, sge[i].len, access);
+            Mr* mr = q.host.find(sge[i].lkey, sge[i].addr, sge[i].len, access);
             if (!mr) {
                 put_sges(sge, i);
                 return TBIB_LOC_PROT_ERR;
@@ -206,7 +206,7 @@ struct Ops {
 
     static u8 mem_get(tbib_qp* core, u32 rkey, u64 va, u32 len, u32 access, tbib_mem* m)
     {
-        Mr* mr = Qp::of(core).node.find(rkey, va, len, access);
+        Mr* mr = Qp::of(core).host.find(rkey, va, len, access);
 
         *m = {};
         if (!mr) return TBIB_REM_ACCESS_ERR;
@@ -266,10 +266,10 @@ struct Ops {
 
     static u8 invalidate(tbib_qp* core, u32 rkey)
     {
-        Node& node = Qp::of(core).node;
+        Host& host = Qp::of(core).host;
 
-        if (!node.by_key(rkey)) return TBIB_REM_ACCESS_ERR;
-        node.invalidate(rkey);
+        if (!host.by_key(rkey)) return TBIB_REM_ACCESS_ERR;
+        host.invalidate(rkey);
         return TBIB_OK;
     }
 
@@ -313,11 +313,11 @@ struct Ops {
     }
 };
 
-// --- node -------------------------------------------------------------------
+// --- host -------------------------------------------------------------------
 
-Node::Node(std::size_t memory_bytes) : memory(memory_bytes) {}
+Host::Host(std::size_t memory_bytes) : memory(memory_bytes) {}
 
-u32 Node::reg(u32 off, u32 len, u32 access)
+u32 Host::reg(u32 off, u32 len, u32 access)
 {
     auto mr = std::make_unique<Mr>();
     u32 key = static_cast<u32>(mrs_.size() + 1) << 8 | 0x5a;
@@ -331,7 +331,7 @@ u32 Node::reg(u32 off, u32 len, u32 access)
     return key;
 }
 
-Mr* Node::by_key(u32 key)
+Mr* Host::by_key(u32 key)
 {
     std::size_t i = key >> 8;
 
@@ -339,17 +339,17 @@ Mr* Node::by_key(u32 key)
     return mrs_[i - 1].get();
 }
 
-void Node::invalidate(u32 key)
+void Host::invalidate(u32 key)
 {
     if (Mr* mr = by_key(key)) mr->valid = false;
 }
 
-void Node::validate(u32 key)
+void Host::validate(u32 key)
 {
     mrs_.at((key >> 8) - 1)->valid = true;
 }
 
-Mr* Node::find(u32 key, u64 va, u32 len, u32 access)
+Mr* Host::find(u32 key, u64 va, u32 len, u32 access)
 {
     Mr* mr = by_key(key);
 
@@ -359,7 +359,7 @@ Mr* Node::find(u32 key, u64 va, u32 len, u32 access)
     return mr;
 }
 
-int Node::refs() const
+int Host::refs() const
 {
     int n = 0;
     for (const auto& mr : mrs_)
@@ -380,7 +380,7 @@ void TxTrain::open(u8 lane)
     tbib_train_init(&t, 2, 1, 0, lane);
 }
 
-void TxTrain::release()
+void release_raw(tbib_train& t)
 {
     for (u32 i = 0; i < t.n_raw; i++) {
         if (t.raw[i].kind == kRawBounce)
@@ -448,8 +448,8 @@ static void split(const tbib_train& t, std::vector<Packet>& out)
 
 // --- QP ---------------------------------------------------------------------
 
-Qp::Qp(Node& n, u32 qpn, tbib_service service, u32 slots)
-    : node(n), stride_((tbib_wqe_size(TBIB_MAX_SGE, TBIB_MAX_INLINE) + 15) & ~15u)
+Qp::Qp(Host& n, u32 qpn, tbib_service service, u32 slots)
+    : host(n), stride_((tbib_wqe_size(TBIB_MAX_SGE, TBIB_MAX_INLINE) + 15) & ~15u)
 {
     static const tbib_qp_ops ops = Ops::make(false);
     static const tbib_qp_ops ud_ops = Ops::make(true);

@@ -27,9 +27,9 @@ struct Mr {
 };
 
 /// One node: memory and keys.
-class Node {
+class Host {
   public:
-    explicit Node(std::size_t memory_bytes);
+    explicit Host(std::size_t memory_bytes);
     /// Registers `len` bytes from memory offset `off`; the key is lkey and rkey.
     /// The address of byte `off` is `kBase + off`.
     u32 reg(u32 off, u32 len, u32 access);
@@ -80,12 +80,14 @@ struct Packet {
     u8 op() const { return bth().opcode & 0x1f; }
 };
 
+/// Drops the references of a train's raw frames.
+void release_raw(tbib_train& t);
+
 /// A train and the header frame it needs.
 struct TxTrain {
     TxTrain();
     void open(u8 lane = 0);
-    /// Drops the references of its raw frames.
-    void release();
+    void release() { release_raw(t); }
 
     tbib_train t{};
     std::vector<u8> hdr;
@@ -96,7 +98,7 @@ void as_received(const tbib_train& tx, tbib_rx_train& rx);
 
 class Qp {
   public:
-    Qp(Node& node, u32 qpn, tbib_service service, u32 slots = 64);
+    Qp(Host& host, u32 qpn, tbib_service service, u32 slots = 64);
     virtual ~Qp() = default;
     Qp(const Qp&) = delete;
     Qp& operator=(const Qp&) = delete;
@@ -111,7 +113,7 @@ class Qp {
     void ack_notes(bool delivered = true);
     static Qp& of(const tbib_qp* core);
 
-    Node& node;
+    Host& host;
     struct Box {
         tbib_qp core;
         Qp* self;

@@ -35,7 +35,7 @@ bool has_payload_to_receive(u8 op)
 
 // --- QP -----------------------------------------------------------------------
 
-SimQp::SimQp(Node& n, u32 qpn, const PairPlan& plan, const FabricPlan& fabric, Rng& rng)
+SimQp::SimQp(Host& n, u32 qpn, const PairPlan& plan, const FabricPlan& fabric, Rng& rng)
     : Qp(n, qpn, plan.service, 64), fabric_(fabric), rng_(rng)
 {
 }
@@ -77,11 +77,11 @@ Flow::Flow(const PairPlan& p, const FabricPlan& fabric, SimQp& f, SimQp& t, Rng&
     mem_to += stride_ * plan.recvs;
     cell_ = mem_to;
     mem_to += 64;
-    key_local_ = from.node.reg(local_, stride_ * plan.depth, access);
-    key_remote_ = to.node.reg(remote_, stride_ * plan.depth, access);
-    key_recv_ = to.node.reg(recv_, stride_ * plan.recvs, TBIB_ACC_LOCAL_WRITE);
-    key_cell_ = to.node.reg(cell_, 8, access);
-    key_inv_ = to.node.reg(cell_, 64, access);
+    key_local_ = from.host.reg(local_, stride_ * plan.depth, access);
+    key_remote_ = to.host.reg(remote_, stride_ * plan.depth, access);
+    key_recv_ = to.host.reg(recv_, stride_ * plan.recvs, TBIB_ACC_LOCAL_WRITE);
+    key_cell_ = to.host.reg(cell_, 8, access);
+    key_inv_ = to.host.reg(cell_, 64, access);
     from.out = this;
     to.in = this;
     for (u32 i = 0; i < plan.recvs; i++)
@@ -136,7 +136,7 @@ std::vector<tbib_sge> Flow::cut(u32 key, u64 va, u32 len)
 
 void Flow::prepare_atomic(Send& s, Pending& p)
 {
-    s.remote_addr = Node::kBase + cell_;
+    s.remote_addr = Host::kBase + cell_;
     s.rkey = key_cell_;
     s.swap_add = rng_();
     p.orig = cell_value_;
@@ -372,8 +372,8 @@ void Flow::on_recv(const tbib_cqe& cqe)
     if (has_payload_to_receive(e.op) && memcmp(rcv(slot), src(e.slot), e.len))
         fail("received wrong bytes");
     if (inv) {
-        if (to.node.by_key(key_inv_)) fail("key not invalidated");
-        to.node.validate(key_inv_);
+        if (to.host.by_key(key_inv_)) fail("key not invalidated");
+        to.host.validate(key_inv_);
         inv_out_ = false;
     }
 }
@@ -394,8 +394,8 @@ void Flow::restart()
     retired_ = 0;
     broken = failed_ = false;
     inv_out_ = false;
-    to.node.validate(key_inv_);
-    memcpy(&cell_value_, &to.node.memory[cell_], 8);
+    to.host.validate(key_inv_);
+    memcpy(&cell_value_, &to.host.memory[cell_], 8);
     to.rq.clear();
     for (u32 i = 0; i < plan.recvs; i++)
         post_recv(i);

@@ -12,10 +12,11 @@ class Flow;
 /// A QP whose completions go to the flows that it belongs to.
 class SimQp : public Qp {
   public:
-    SimQp(Node& node, u32 qpn, const PairPlan& plan, const FabricPlan& fabric, Rng& rng);
+    SimQp(Host& host, u32 qpn, const PairPlan& plan, const FabricPlan& fabric, Rng& rng);
 
     Flow* out = nullptr; ///< what it sends
     Flow* in = nullptr;  ///< what it receives
+    u32 lane = 0;
     bool queued = false; ///< on the egress list
     u64 timer_at = 0;    ///< earliest timer event that is scheduled, 0 = none
 
@@ -80,12 +81,12 @@ class Flow {
     u8 choose_op();
     u32 choose_len(u8 op);
     std::vector<tbib_sge> cut(u32 key, u64 va, u32 len);
-    u8* src(u32 slot) { return &from.node.memory[local_ + slot * stride_ + kGuard]; }
-    u8* dst(u32 slot) { return &to.node.memory[remote_ + slot * stride_ + kGuard]; }
-    u8* rcv(u32 slot) { return &to.node.memory[recv_ + slot * stride_ + kGuard]; }
-    u64 va_src(u32 slot) const { return Node::kBase + local_ + slot * stride_ + kGuard; }
-    u64 va_dst(u32 slot) const { return Node::kBase + remote_ + slot * stride_ + kGuard; }
-    u64 va_rcv(u32 slot) const { return Node::kBase + recv_ + slot * stride_ + kGuard; }
+    u8* src(u32 slot) { return &from.host.memory[local_ + slot * stride_ + kGuard]; }
+    u8* dst(u32 slot) { return &to.host.memory[remote_ + slot * stride_ + kGuard]; }
+    u8* rcv(u32 slot) { return &to.host.memory[recv_ + slot * stride_ + kGuard]; }
+    u64 va_src(u32 slot) const { return Host::kBase + local_ + slot * stride_ + kGuard; }
+    u64 va_dst(u32 slot) const { return Host::kBase + remote_ + slot * stride_ + kGuard; }
+    u64 va_rcv(u32 slot) const { return Host::kBase + recv_ + slot * stride_ + kGuard; }
     void prepare(Send& s, Pending& p);
     void prepare_atomic(Send& s, Pending& p);
     void retire(const Pending& p);

@@ -128,11 +128,13 @@ struct NodeOps {
         std::memcpy(page->data, t->hdr, hdr_len);
         n.post(ring, {0, page->data, page, static_cast<u16>(hdr_len), TBIB_PDF_HEADER, false},
                box(t), false);
-        for (int i = 0; i < t->n_raw; i++)
+        for (int i = 0; i < t->n_raw; i++) {
+            page = n.pool_.get();
             n.post(ring,
-                   {0, static_cast<u8 *>(t->raw[i].data), n.pool_.get(), t->raw[i].len,
+                   {0, n.raw_bytes(t->raw[i], *page), page, t->raw[i].len,
                     static_cast<u8>(TBIB_PDF_RAW(t->tag)), false},
                    box(t), false);
+        }
     }
 
     static tbib_train *pull(tbib_tx *tx, unsigned lane)
@@ -187,10 +189,13 @@ void Node::post(unsigned ring, const WireFrame &f, TrainBox *box, bool is_contro
     rings[ring].posted.push_back({out[ring].busy_until, box});
 }
 
-TrainBox *Node::pull(unsigned lane)
+const std::uint8_t *Node::raw_bytes(const tbib_raw &raw, Page &)
 {
-    if (next_id_[lane] == plan_.trains || now_ < ready_at_[lane])
-        return nullptr;
+    return static_cast<const std::uint8_t *>(raw.data); // they never change
+}
+
+TrainBox *Node::take_box(unsigned lane)
+{
     if (free_.empty()) {
         auto &fresh = boxes_.emplace_back();
         fresh.t.hdr = fresh.frame;
@@ -199,8 +204,24 @@ TrainBox *Node::pull(unsigned lane)
     TrainBox *box = free_.back();
     free_.pop_back();
     box->out = true;
-    box->id = next_id_[lane]++;
     tbib_train_init(&box->t, 2, 1, 77, static_cast<u8>(lane));
+    return box;
+}
+
+void Node::put_box(TrainBox *box)
+{
+    check(box->out, "a train was released twice");
+    check(!box->on_ring, "a train was released while the ring still had frames of it");
+    box->out = false;
+    free_.push_back(box);
+}
+
+TrainBox *Node::pull(unsigned lane)
+{
+    if (next_id_[lane] == plan_.trains || now_ < ready_at_[lane])
+        return nullptr;
+    TrainBox *box = take_box(lane);
+    box->id = next_id_[lane]++;
     traffic_.fill(box->t, number_, lane, box->id);
     if (rng_.chance(plan_.note))
         box->t.note[box->t.n_note++] = {nullptr, nullptr};
@@ -211,8 +232,6 @@ TrainBox *Node::pull(unsigned lane)
 
 void Node::release(TrainBox *box, bool delivered)
 {
-    check(box->out, "a train was released twice");
-    check(!box->on_ring, "a train was released while the ring still had frames of it");
     unsigned lane = box->t.lane;
     if (delivered) {
         const tbib_rx_slot *held = peer->rx.lane[lane].slot[box->t.seq % TBIB_WINDOW];
@@ -222,8 +241,7 @@ void Node::release(TrainBox *box, bool delivered)
     } else {
         stats_.dropped_trains++;
     }
-    box->out = false;
-    free_.push_back(box);
+    put_box(box);
 }
 
 void Node::deliver(tbib_rx_train *t)

@@ -89,6 +89,7 @@ public:
     Node(unsigned number, const TrunkPlan &plan, const TrunkTraffic &traffic, PagePool &pool,
          TrunkSimStats &stats, Rng &rng);
     Node(const Node &) = delete;
+    virtual ~Node() = default;
 
     /// Everything that is due at @now; afterwards wake() says when to come again.
     void step(Time now);
@@ -113,9 +114,19 @@ public:
     tbib_tx tx;
     tbib_rx rx;
 
-private:
+protected:
     friend struct NodeOps;
 
+    /// What rides in trains is a derived class's when it overrides these three.
+    virtual TrainBox *pull(unsigned lane);
+    virtual void release(TrainBox *box, bool delivered);
+    virtual void deliver(tbib_rx_train *t);
+    /// Bytes of a raw frame as the ring reads them now; @page may take a copy.
+    virtual const std::uint8_t *raw_bytes(const tbib_raw &raw, Page &page);
+    TrainBox *take_box(unsigned lane);
+    void put_box(TrainBox *box);
+
+private:
     void reap(unsigned ring, Time now);
     void receive(Time now, std::uint32_t &flags);
     void take_arrivals(unsigned ring, Time now);
@@ -124,9 +135,6 @@ private:
     void transmit(Time now);
     void release_held(Time now);
     void plan_wake(Time now);
-    void deliver(tbib_rx_train *t);
-    TrainBox *pull(unsigned lane);
-    void release(TrainBox *box, bool delivered);
 
     unsigned number_;
     const TrunkPlan &plan_;

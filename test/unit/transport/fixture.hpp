@@ -27,7 +27,7 @@ template <tbib_service S> struct PairFixture {
         }
     }
 
-    static u64 va(u32 off) { return Node::kBase + off; }
+    static u64 va(u32 off) { return Host::kBase + off; }
     tbib_sge sge_a(u32 off, u32 len) { return {va(off), len, ka, nullptr}; }
     tbib_sge sge_b(u32 off, u32 len) { return {va(off), len, kb, nullptr}; }
 
@@ -111,7 +111,7 @@ template <tbib_service S> struct PairFixture {
     u64 now = 100 * kMs;
     u64 wr = 0;
     tbib_qp_attr attr = default_attr();
-    Node na{kMem}, nb{kMem};
+    Host na{kMem}, nb{kMem};
     u32 ka = na.reg(0, kMem, kAllAccess), kb = nb.reg(0, kMem, kAllAccess);
     Qp a{na, 0x10, S}, b{nb, 0x20, S};
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sample of seeds of the transport simulator; rc_sim runs as many as one likes.
+// A sample of seeds of the simulators; rc_sim and stack_sim run as many as one likes.
 #include "rc_sim.hpp"
+#include "stack_sim.hpp"
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -28,6 +29,25 @@ BOOST_AUTO_TEST_CASE(a_seed_is_repeatable)
     BOOST_TEST(a.events == b.events);
     BOOST_TEST(a.virtual_ns == b.virtual_ns);
     BOOST_TEST(a.packets == b.packets);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(stack_sim)
+
+BOOST_AUTO_TEST_CASE(qps_over_real_trunks)
+{
+    RcSimStats qp;
+    TrunkSimStats trunk;
+    for (u64 seed = 1; seed <= 40; seed++) {
+        StackSimStats s = run_stack_sim(seed, 50);
+        qp += s.qp;
+        trunk += s.trunk;
+    }
+    BOOST_TEST(qp.messages > 5000u);
+    BOOST_TEST(trunk.retries > 0u);
+    BOOST_TEST(trunk.flaps > 0u);
+    BOOST_TEST(trunk.resets > 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
