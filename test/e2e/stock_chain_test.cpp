@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Three stock guests in a chain; the ends reach each other through the middle one, which routes. */
-#include <boost/test/unit_test.hpp>
-
+/** Three stock guests in a chain; the ends reach each other through the middle one, which
+ * routes. */
 #include "test/e2e/stock_network.hpp"
+
+#include <boost/test/unit_test.hpp>
 
 BOOST_AUTO_TEST_SUITE(stock_chain)
 
-BOOST_AUTO_TEST_CASE(ends_ping_each_other_through_the_middle) {
+BOOST_AUTO_TEST_CASE(ends_ping_each_other_through_the_middle)
+{
     using namespace e2e;
     tblab::Lab lab({.hosts = 3, .modules = {"thunderbolt", "thunderbolt_net"}});
     const ReportOnFailure report(lab);
@@ -15,8 +17,10 @@ BOOST_AUTO_TEST_CASE(ends_ping_each_other_through_the_middle) {
     for (unsigned k = 0; k < lab.cables(); ++k) {
         const auto& cable = lab.cable_plan(k);
         const auto network = "10.0." + std::to_string(k) + ".";
-        set_address(lab.host(cable.host_a), wait_interface(lab.host(cable.host_a), cable.port_a), network + "1/24");
-        set_address(lab.host(cable.host_b), wait_interface(lab.host(cable.host_b), cable.port_b), network + "2/24");
+        set_address(lab.host(cable.host_a),
+                    wait_interface(lab.host(cable.host_a), cable.port_a), network + "1/24");
+        set_address(lab.host(cable.host_b),
+                    wait_interface(lab.host(cable.host_b), cable.port_b), network + "2/24");
     }
     lab.host(1).must("echo 1 >/proc/sys/net/ipv4/ip_forward");
     lab.host(0).must("ip route add 10.0.1.0/24 via 10.0.0.2");

@@ -3,11 +3,11 @@
  * The lab's own proof: two guests with stock kernels and none of our code,
  * whose thunderbolt_net drivers talk over one emulated cable.
  */
+#include "test/e2e/stock_network.hpp"
+
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
-
-#include "test/e2e/stock_network.hpp"
 
 namespace {
 
@@ -20,7 +20,8 @@ const char* const kernels[] = {"stable", "newest"};
 const unsigned router_versions[] = {1, 2};
 
 /** Two hosts with addresses on the interfaces of their common cable. */
-void bring_up(Lab& lab) {
+void bring_up(Lab& lab)
+{
     for (unsigned i = 0; i < 2; ++i) {
         auto& guest = lab.host(i);
         set_address(guest, wait_interface(guest), "10.0.0." + std::to_string(i + 1) + "/24");
@@ -28,17 +29,23 @@ void bring_up(Lab& lab) {
 }
 
 /** Copies random bytes over TCP and compares their digests at both ends. */
-void check_bytes(Lab& lab) {
+void check_bytes(Lab& lab)
+{
     auto receiver = lab.host(1).start("nc -d -l -p 7000 >/tmp/in");
-    const auto sent = lab.host(0).must("head -c 4000000 /dev/urandom >/tmp/out; md5sum </tmp/out");
-    BOOST_TEST(tblab::eventually([&] { return lab.host(0).run("nc -N 10.0.0.2 7000 </tmp/out").ok(); }, 5s));
+    const auto sent =
+        lab.host(0).must("head -c 4000000 /dev/urandom >/tmp/out; md5sum </tmp/out");
+    BOOST_TEST(tblab::eventually(
+        [&] { return lab.host(0).run("nc -N 10.0.0.2 7000 </tmp/out").ok(); }, 5s));
     receiver.wait(10s);
     BOOST_TEST(lab.host(1).must("md5sum </tmp/in") == sent);
 }
 
-std::uint64_t frames_sent(Lab& lab) {
+std::uint64_t frames_sent(Lab& lab)
+{
     const auto stats = lab.emulator().stats();
-    return stats.cables.at(lab.cable(0)).direction.at(static_cast<unsigned>(Direction::a_to_b)).frames;
+    return stats.cables.at(lab.cable(0))
+        .direction.at(static_cast<unsigned>(Direction::a_to_b))
+        .frames;
 }
 
 } // namespace
@@ -46,8 +53,10 @@ std::uint64_t frames_sent(Lab& lab) {
 BOOST_AUTO_TEST_SUITE(stock_net)
 
 BOOST_DATA_TEST_CASE(ping_tcp_and_replug_under_load,
-                     boost::unit_test::data::make(kernels) * boost::unit_test::data::make(router_versions), kernel,
-                     version) {
+                     boost::unit_test::data::make(kernels) *
+                         boost::unit_test::data::make(router_versions),
+                     kernel, version)
+{
     Lab lab({.preset = "strix",
              .router_version = version,
              .kernel = kernel,
@@ -60,7 +69,8 @@ BOOST_DATA_TEST_CASE(ping_tcp_and_replug_under_load,
 
     const double there = tcp_mbits(lab.host(0), lab.host(1), "10.0.0.2", 2);
     const double back = tcp_mbits(lab.host(1), lab.host(0), "10.0.0.1", 2);
-    BOOST_TEST_MESSAGE("kernel " << kernel << ", USB4 v" << version << ": TCP " << there << " and " << back << " Mb/s");
+    BOOST_TEST_MESSAGE("kernel " << kernel << ", USB4 v" << version << ": TCP " << there
+                                 << " and " << back << " Mb/s");
     BOOST_TEST(there > 30.0);
     BOOST_TEST(back > 30.0);
     check_bytes(lab);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/e2e/stock_network.hpp"
 
-#include <fmt/format.h>
-
 #include <boost/test/results_collector.hpp>
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include <iostream>
 #include <regex>
@@ -15,44 +14,58 @@ using namespace std::chrono_literals;
 using tblab::Guest;
 using tblab::LabError;
 
-std::string wait_interface(Guest& guest, unsigned port) {
-    // A peer's route is the lane adapter that leads to it: port k has lanes 2k+1 and 2k+2. The loop runs in the guest
-    // because a question over the agent costs it more than a look at a folder.
-    const auto result = guest.run(fmt::format("for i in $(seq 300); do\n"
-                                              "  ls /sys/bus/thunderbolt/devices/0-{}.*/net 2>/dev/null && exit\n"
-                                              "  sleep 0.1\n"
-                                              "done; exit 1",
-                                              2 * port + 1),
-                                  60s);
+std::string wait_interface(Guest& guest, unsigned port)
+{
+    // A peer's route is the lane adapter that leads to it: port k has lanes 2k+1 and 2k+2. The
+    // loop runs in the guest because a question over the agent costs it more than a look at a
+    // folder.
+    const auto result = guest.run(
+        fmt::format("for i in $(seq 300); do\n"
+                    "  ls /sys/bus/thunderbolt/devices/0-{}.*/net 2>/dev/null && exit\n"
+                    "  sleep 0.1\n"
+                    "done; exit 1",
+                    2 * port + 1),
+        60s);
     const auto name = result.out.substr(0, result.out.find('\n'));
     if (!result.ok() || name.empty()) {
-        throw LabError(guest.name() + ": thunderbolt_net made no interface for port " + std::to_string(port));
+        throw LabError(guest.name() + ": thunderbolt_net made no interface for port " +
+                       std::to_string(port));
     }
     return name;
 }
 
-bool wait_no_interface(Guest& guest, std::chrono::milliseconds timeout) {
-    return tblab::eventually([&] { return !guest.run("ls -d /sys/class/net/thunderbolt*").ok(); }, timeout);
+bool wait_no_interface(Guest& guest, std::chrono::milliseconds timeout)
+{
+    return tblab::eventually(
+        [&] { return !guest.run("ls -d /sys/class/net/thunderbolt*").ok(); }, timeout);
 }
 
-void set_address(Guest& guest, const std::string& interface, const std::string& address) {
-    guest.must(fmt::format("ip addr add {1} dev {0} && ip link set {0} up", interface, address));
+void set_address(Guest& guest, const std::string& interface, const std::string& address)
+{
+    guest.must(
+        fmt::format("ip addr add {1} dev {0} && ip link set {0} up", interface, address));
 }
 
-bool wait_ping(Guest& guest, const std::string& address, std::chrono::milliseconds timeout) {
-    return tblab::eventually([&] { return guest.run("ping -c 1 -W 1 " + address).ok(); }, timeout);
+bool wait_ping(Guest& guest, const std::string& address, std::chrono::milliseconds timeout)
+{
+    return tblab::eventually([&] { return guest.run("ping -c 1 -W 1 " + address).ok(); },
+                             timeout);
 }
 
-unsigned lost_pings(Guest& guest, const std::string& address, unsigned count) {
+unsigned lost_pings(Guest& guest, const std::string& address, unsigned count)
+{
     const auto result = guest.run(fmt::format("ping -q -c {} -i 0.05 -W 2 {}", count, address));
     std::smatch match;
-    if (!std::regex_search(result.out, match, std::regex("(\\d+) packets transmitted, (\\d+) received"))) {
+    if (!std::regex_search(result.out, match,
+                           std::regex("(\\d+) packets transmitted, (\\d+) received"))) {
         throw LabError(guest.name() + ": ping said: " + result.out + result.err);
     }
     return static_cast<unsigned>(std::stoul(match[1]) - std::stoul(match[2]));
 }
 
-double tcp_mbits(Guest& client, Guest& server, const std::string& server_address, unsigned seconds) {
+double tcp_mbits(Guest& client, Guest& server, const std::string& server_address,
+                 unsigned seconds)
+{
     server.must("iperf3 -s -1 -D");
     // The server has detached before it listens.
     const auto report = client.must(fmt::format("for i in $(seq 20); do\n"
@@ -62,18 +75,24 @@ double tcp_mbits(Guest& client, Guest& server, const std::string& server_address
                                                 server_address, seconds),
                                     std::chrono::seconds(seconds + 30));
     const auto start = report.rfind("{\n\t\"start\"");
-    const auto json = nlohmann::json::parse(start == std::string::npos ? report : report.substr(start), nullptr, false);
+    const auto json = nlohmann::json::parse(
+        start == std::string::npos ? report : report.substr(start), nullptr, false);
     if (json.is_discarded() || !json.contains("end") || !json["end"].contains("sum_received")) {
         throw LabError("iperf3 said: " + report);
     }
     return json["end"]["sum_received"].value("bits_per_second", 0.0) / 1e6;
 }
 
-std::string kernel_complaints(Guest& guest) {
-    return guest.run("dmesg | grep -E 'WARNING:|BUG:|Oops|general protection|cut here|Call Trace|rcu.*stall'").out;
+std::string kernel_complaints(Guest& guest)
+{
+    return guest
+        .run("dmesg | grep -E 'WARNING:|BUG:|Oops|general protection|cut here|Call "
+             "Trace|rcu.*stall'")
+        .out;
 }
 
-ReportOnFailure::~ReportOnFailure() {
+ReportOnFailure::~ReportOnFailure()
+{
     namespace ut = boost::unit_test;
     const auto test = ut::framework::current_test_case_id();
     if (std::uncaught_exceptions() > 0 || !ut::results_collector.results(test).passed()) {

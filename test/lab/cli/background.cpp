@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "test/lab/cli/names.hpp"
+#include "test/lab/cli/server.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -9,9 +12,6 @@
 #include <cstring>
 #include <system_error>
 
-#include "test/lab/cli/names.hpp"
-#include "test/lab/cli/server.hpp"
-
 namespace tblab {
 namespace fs = std::filesystem;
 namespace {
@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
+double seconds_since(Clock::time_point start)
+{
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
@@ -29,7 +30,8 @@ double seconds_since(Clock::time_point start) {
  * it holds must not be held by a lab that goes on); output goes to the log.
  * @return the descriptor `keep` under its new number
  */
-int detach(const fs::path& log, int keep) {
+int detach(const fs::path& log, int keep)
+{
     setsid();
     const int kept = STDERR_FILENO + 1;
     if (keep != kept) {
@@ -52,24 +54,27 @@ int detach(const fs::path& log, int keep) {
     return kept;
 }
 
-/** The background process: tells its steps over `parent`, then serves. Its parent going before the end of the steps
- *  (Ctrl-C) ends it, because send() then throws. */
-void background(LabOptions options, const std::string& name, JsonSocket parent) {
+/** The background process: tells its steps over `parent`, then serves. Its parent going before
+ * the end of the steps (Ctrl-C) ends it, because send() then throws. */
+void background(LabOptions options, const std::string& name, JsonSocket parent)
+{
     const auto start = Clock::now();
     try {
         Lab lab(std::move(options));
         Server server(lab, control_socket(name));
         for (auto& guest : lab.guests()) {
             guest->wait_ready();
-            parent.send({{"step", fmt::format("{}: {} up after {:.1f} s", guest->name(),
-                                              guest->config().kernel.release, seconds_since(start))}});
+            parent.send(
+                {{"step", fmt::format("{}: {} up after {:.1f} s", guest->name(),
+                                      guest->config().kernel.release, seconds_since(start))}});
         }
         for (unsigned i = 0; i < lab.cables() && lab.options().plugged; ++i) {
             const auto& plan = lab.cable_plan(i);
             const bool up = lab.wait_link(i, true, 15s);
-            parent.send({{"step", fmt::format("c{}: h{}:{} - h{}:{} {} after {:.1f} s", i, plan.host_a, plan.port_a,
-                                              plan.host_b, plan.port_b, up ? "up" : "still down",
-                                              seconds_since(start))}});
+            parent.send(
+                {{"step", fmt::format("c{}: h{}:{} - h{}:{} {} after {:.1f} s", i, plan.host_a,
+                                      plan.port_a, plan.host_b, plan.port_b,
+                                      up ? "up" : "still down", seconds_since(start))}});
         }
         parent.send({{"ready", true}});
         parent.close();
@@ -82,7 +87,8 @@ void background(LabOptions options, const std::string& name, JsonSocket parent) 
     }
 }
 
-void prepare_directory(const std::string& name) {
+void prepare_directory(const std::string& name)
+{
     const auto directory = lab_directory(name);
     if (const int running = connect_unix(control_socket(name)); running >= 0) {
         close(running);
@@ -99,7 +105,8 @@ void prepare_directory(const std::string& name) {
 } // namespace
 
 void start_server(const LabOptions& options, const std::string& name,
-                  const std::function<void(const std::string&)>& progress) {
+                  const std::function<void(const std::string&)>& progress)
+{
     (void)Image::get(); // a missing image is built here, where its progress can be seen
     prepare_directory(name);
     LabOptions own = options;
@@ -141,7 +148,8 @@ void start_server(const LabOptions& options, const std::string& name,
             throw;
         }
     }
-    throw LabError("the lab ended unexpectedly; see " + (lab_directory(name) / "server.log").string());
+    throw LabError("the lab ended unexpectedly; see " +
+                   (lab_directory(name) / "server.log").string());
 }
 
 } // namespace tblab

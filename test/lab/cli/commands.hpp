@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
-#include <string>
-#include <vector>
+#include "test/lab/lab/lab.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "test/lab/lab/lab.hpp"
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -17,18 +17,19 @@ namespace tblab {
 
 /** The commands of `tblab`: their arguments and what each asks of the server. */
 class Commands {
-public:
+  public:
     /** Adds the subcommands to the parser; this must outlive the parsing. */
     explicit Commands(CLI::App& app);
     /** Does what was parsed. @return the exit code @throws LabError */
     int run();
 
-private:
+  private:
     void add_up(CLI::App& app);
     void add_guest_commands(CLI::App& app);
     void add_cable_commands(CLI::App& app);
     void add_reports(CLI::App& app);
-    CLI::App* add(CLI::App& parent, const char* name, const char* help, std::function<int()> action);
+    CLI::App* add(CLI::App& parent, const char* name, const char* help,
+                  std::function<int()> action);
 
     nlohmann::json ask(nlohmann::json request) const;
     int up();

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/cli/fault_text.hpp"
 
+#include "test/lab/guest/error.hpp"
+
 #include <charconv>
 #include <functional>
 #include <string_view>
 #include <utility>
 
-#include "test/lab/guest/error.hpp"
-
 namespace tblab {
 namespace {
 
-[[noreturn]] void reject(std::string_view value, const char* wanted) {
+[[noreturn]] void reject(std::string_view value, const char* wanted)
+{
     throw LabError("'" + std::string(value) + "' is no " + wanted);
 }
 
-std::uint64_t number(std::string_view text) {
+std::uint64_t number(std::string_view text)
+{
     std::uint64_t value = 0;
     const auto [next, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || next != text.data() + text.size()) {
@@ -24,7 +26,8 @@ std::uint64_t number(std::string_view text) {
     return value;
 }
 
-unsigned small_number(std::string_view text) {
+unsigned small_number(std::string_view text)
+{
     const auto value = number(text);
     if (value > 0xffffffffU) {
         reject(text, "number below 2^32");
@@ -32,16 +35,19 @@ unsigned small_number(std::string_view text) {
     return static_cast<unsigned>(value);
 }
 
-double probability(std::string_view text) {
+double probability(std::string_view text)
+{
     double value = -1;
     const auto [next, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || next != text.data() + text.size() || !(value >= 0 && value <= 1)) {
+    if (error != std::errc() || next != text.data() + text.size() ||
+        !(value >= 0 && value <= 1)) {
         reject(text, "probability between 0 and 1");
     }
     return value;
 }
 
-std::vector<std::uint64_t> numbers(std::string_view text) {
+std::vector<std::uint64_t> numbers(std::string_view text)
+{
     std::vector<std::uint64_t> result;
     for (std::size_t at = 0; at <= text.size();) {
         const auto comma = std::min(text.find(',', at), text.size());
@@ -52,8 +58,10 @@ std::vector<std::uint64_t> numbers(std::string_view text) {
 }
 
 /** A number with one of the suffixes, each standing for a factor. */
-std::uint64_t scaled(std::string_view text, const std::vector<std::pair<std::string_view, std::uint64_t>>& suffixes,
-                     const char* wanted) {
+std::uint64_t scaled(std::string_view text,
+                     const std::vector<std::pair<std::string_view, std::uint64_t>>& suffixes,
+                     const char* wanted)
+{
     for (const auto& [suffix, factor] : suffixes) {
         if (text.size() > suffix.size() && text.substr(text.size() - suffix.size()) == suffix) {
             const auto digits = text.substr(0, text.size() - suffix.size());
@@ -69,20 +77,25 @@ std::uint64_t scaled(std::string_view text, const std::vector<std::pair<std::str
     reject(text, wanted);
 }
 
-std::chrono::nanoseconds duration(std::string_view text) {
-    const auto value = scaled(text, {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}},
-                              "time with unit, like 50us");
+std::chrono::nanoseconds duration(std::string_view text)
+{
+    const auto value =
+        scaled(text, {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}},
+               "time with unit, like 50us");
     if (value > INT64_MAX) {
         reject(text, "time");
     }
     return std::chrono::nanoseconds(static_cast<std::int64_t>(value));
 }
 
-std::uint64_t bits_per_second(std::string_view text) {
-    return scaled(text, {{"g", 1000000000}, {"m", 1000000}, {"k", 1000}, {"", 1}}, "rate in bits/s, like 10g");
+std::uint64_t bits_per_second(std::string_view text)
+{
+    return scaled(text, {{"g", 1000000000}, {"m", 1000000}, {"k", 1000}, {"", 1}},
+                  "rate in bits/s, like 10g");
 }
 
-bool on_off(std::string_view text) {
+bool on_off(std::string_view text)
+{
     if (text == "on" || text.empty()) {
         return true;
     }
@@ -100,16 +113,20 @@ struct FaultWord {
 };
 
 constexpr FaultWord fault_words[] = {
-    {"drop", "P", "lose a frame with probability P", [](FaultSpec& f, std::string_view v) { f.drop = probability(v); }},
+    {"drop", "P", "lose a frame with probability P",
+     [](FaultSpec& f, std::string_view v) { f.drop = probability(v); }},
     {"drop-frames", "N,...", "lose exactly these frames, counted from 1",
      [](FaultSpec& f, std::string_view v) { f.drop_frames = numbers(v); }},
-    {"crc-error", "P", "damage and flag a frame", [](FaultSpec& f, std::string_view v) { f.crc_error = probability(v); }},
+    {"crc-error", "P", "damage and flag a frame",
+     [](FaultSpec& f, std::string_view v) { f.crc_error = probability(v); }},
     {"crc-error-frames", "N,...", "damage exactly these frames",
      [](FaultSpec& f, std::string_view v) { f.crc_error_frames = numbers(v); }},
-    {"duplicate", "P", "deliver a frame twice", [](FaultSpec& f, std::string_view v) { f.duplicate = probability(v); }},
+    {"duplicate", "P", "deliver a frame twice",
+     [](FaultSpec& f, std::string_view v) { f.duplicate = probability(v); }},
     {"duplicate-frames", "N,...", "deliver exactly these frames twice",
      [](FaultSpec& f, std::string_view v) { f.duplicate_frames = numbers(v); }},
-    {"delay", "TIME", "time on the wire: 200us, 5ms", [](FaultSpec& f, std::string_view v) { f.delay = duration(v); }},
+    {"delay", "TIME", "time on the wire: 200us, 5ms",
+     [](FaultSpec& f, std::string_view v) { f.delay = duration(v); }},
     {"rate", "BITS", "bits/s on the wire: 500m, 10g",
      [](FaultSpec& f, std::string_view v) { f.rate = bits_per_second(v); }},
     {"overrun", "", "lose frames for which the receiver has no buffer",
@@ -126,7 +143,8 @@ constexpr FaultWord fault_words[] = {
      [](FaultSpec& f, std::string_view v) { f.unplug_at = number(v); }},
     {"dead", "", "swallow everything and report nothing",
      [](FaultSpec& f, std::string_view v) { f.dead = on_off(v); }},
-    {"seed", "N", "of the random numbers", [](FaultSpec& f, std::string_view v) { f.seed = number(v); }},
+    {"seed", "N", "of the random numbers",
+     [](FaultSpec& f, std::string_view v) { f.seed = number(v); }},
 };
 
 struct OptionWord {
@@ -142,7 +160,8 @@ constexpr OptionWord option_words[] = {
 
 /** Applies "name=value" words to a struct by a table of setters. */
 template <typename Target, typename Table>
-Target parse_words(const std::vector<std::string>& words, const Table& table, const char* what) {
+Target parse_words(const std::vector<std::string>& words, const Table& table, const char* what)
+{
     Target target;
     for (const std::string_view word : words) {
         const auto equals = std::min(word.find('='), word.size());
@@ -168,18 +187,23 @@ Target parse_words(const std::vector<std::string>& words, const Table& table, co
 
 } // namespace
 
-FaultSpec parse_faults(const std::vector<std::string>& words) {
+FaultSpec parse_faults(const std::vector<std::string>& words)
+{
     return parse_words<FaultSpec>(words, fault_words, "fault");
 }
 
-HostOptions parse_host_options(const std::vector<std::string>& words) {
+HostOptions parse_host_options(const std::vector<std::string>& words)
+{
     return parse_words<HostOptions>(words, option_words, "host option");
 }
 
-std::string fault_help() {
-    std::string text = "Faults of a cable's direction; each command replaces the former ones:\n";
+std::string fault_help()
+{
+    std::string text =
+        "Faults of a cable's direction; each command replaces the former ones:\n";
     for (const auto& word : fault_words) {
-        std::string left = "  " + std::string(word.name) + (*word.value != '\0' ? "=" : "") + word.value;
+        std::string left =
+            "  " + std::string(word.name) + (*word.value != '\0' ? "=" : "") + word.value;
         left.resize(std::max<std::size_t>(left.size() + 1, 30), ' ');
         text += left + word.meaning + "\n";
     }

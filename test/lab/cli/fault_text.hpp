@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "test/lab/emulator/types.hpp"
+
 #include <string>
 #include <vector>
-
-#include "test/lab/emulator/types.hpp"
 
 namespace tblab {
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdio>
-#include <exception>
+#include "test/lab/cli/commands.hpp"
 
 #include <CLI/CLI.hpp>
 
-#include "test/lab/cli/commands.hpp"
+#include <cstdio>
+#include <exception>
 
-int main(int argc, char** argv) {
-    CLI::App app{"A virtual Thunderbolt lab: virtual machines with stock kernels, joined by emulated USB4 host\n"
+int main(int argc, char** argv)
+{
+    CLI::App app{"A virtual Thunderbolt lab: virtual machines with stock kernels, joined by "
+                 "emulated USB4 host\n"
                  "routers and cables. Hosts and cables are numbered from 0."};
     app.name("tblab");
     app.require_subcommand(0, 1);

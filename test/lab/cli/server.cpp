@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/cli/server.hpp"
 
+#include "test/lab/cli/fault_text.hpp"
+
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,53 +16,62 @@
 #include <system_error>
 #include <thread>
 
-#include "test/lab/cli/fault_text.hpp"
-
 namespace tblab {
 namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-unsigned index_of(const json& request, const char* key) {
+unsigned index_of(const json& request, const char* key)
+{
     return request.at(key).get<unsigned>();
 }
 
-std::vector<std::string> words_of(const json& request) {
+std::vector<std::string> words_of(const json& request)
+{
     return request.at("words").get<std::vector<std::string>>();
 }
 
 using Operation = json (*)(Lab&, const json&);
 
-json run(Lab& lab, const json& request) {
+json run(Lab& lab, const json& request)
+{
     const auto seconds = std::chrono::seconds(request.value("timeout", 600U));
-    const auto result = lab.host(index_of(request, "host")).run(request.at("command").get<std::string>(), seconds);
+    const auto result = lab.host(index_of(request, "host"))
+                            .run(request.at("command").get<std::string>(), seconds);
     return {{"rc", result.rc}, {"out", result.out}, {"err", result.err}};
 }
 
-json put(Lab& lab, const json& request) {
-    lab.host(index_of(request, "host")).put_file(request.at("local").get<std::string>(),
-                                                 request.at("remote").get<std::string>());
+json put(Lab& lab, const json& request)
+{
+    lab.host(index_of(request, "host"))
+        .put_file(request.at("local").get<std::string>(),
+                  request.at("remote").get<std::string>());
     return json::object();
 }
 
-json get(Lab& lab, const json& request) {
-    lab.host(index_of(request, "host")).get_file(request.at("remote").get<std::string>(),
-                                                 request.at("local").get<std::string>());
+json get(Lab& lab, const json& request)
+{
+    lab.host(index_of(request, "host"))
+        .get_file(request.at("remote").get<std::string>(),
+                  request.at("local").get<std::string>());
     return json::object();
 }
 
-json plug(Lab& lab, const json& request) {
+json plug(Lab& lab, const json& request)
+{
     lab.plug(index_of(request, "cable"));
     return json::object();
 }
 
-json unplug(Lab& lab, const json& request) {
+json unplug(Lab& lab, const json& request)
+{
     lab.unplug(index_of(request, "cable"));
     return json::object();
 }
 
-json fault(Lab& lab, const json& request) {
+json fault(Lab& lab, const json& request)
+{
     const auto spec = parse_faults(words_of(request));
     const auto cable = lab.cable(index_of(request, "cable"));
     const auto direction = request.at("direction").get<std::string>();
@@ -73,17 +84,21 @@ json fault(Lab& lab, const json& request) {
     return json::object();
 }
 
-json fault_clear(Lab& lab, const json&) {
+json fault_clear(Lab& lab, const json&)
+{
     lab.emulator().clear_faults();
     return json::object();
 }
 
-json set_option(Lab& lab, const json& request) {
-    lab.emulator().set_option(lab.host_id(index_of(request, "host")), parse_host_options(words_of(request)));
+json set_option(Lab& lab, const json& request)
+{
+    lab.emulator().set_option(lab.host_id(index_of(request, "host")),
+                              parse_host_options(words_of(request)));
     return json::object();
 }
 
-json interrupt(Lab& lab, const json& request) {
+json interrupt(Lab& lab, const json& request)
+{
     const auto host = lab.host_id(index_of(request, "host"));
     if (const auto lose = request.value("lose", 0U); lose > 0) {
         lab.emulator().lose_interrupt(host, lose);
@@ -93,7 +108,8 @@ json interrupt(Lab& lab, const json& request) {
     return json::object();
 }
 
-json stats(Lab& lab, const json& request) {
+json stats(Lab& lab, const json& request)
+{
     json result{{"stats", json::parse(to_json(lab.emulator().stats()))}};
     if (request.value("reset", false)) {
         lab.emulator().reset_stats();
@@ -101,12 +117,14 @@ json stats(Lab& lab, const json& request) {
     return result;
 }
 
-json kill_guest(Lab& lab, const json& request) {
+json kill_guest(Lab& lab, const json& request)
+{
     lab.host(index_of(request, "host")).kill();
     return json::object();
 }
 
-json start_guest(Lab& lab, const json& request) {
+json start_guest(Lab& lab, const json& request)
+{
     auto& guest = lab.host(index_of(request, "host"));
     if (guest.running()) {
         throw LabError(guest.name() + " is running");
@@ -116,7 +134,8 @@ json start_guest(Lab& lab, const json& request) {
     return json::object();
 }
 
-json reset_guest(Lab& lab, const json& request) {
+json reset_guest(Lab& lab, const json& request)
+{
     auto& guest = lab.host(index_of(request, "host"));
     guest.reset();
     guest.wait_ready();
@@ -139,7 +158,8 @@ const std::map<std::string, Operation> operations{
     {"reset", reset_guest},
 };
 
-int signal_descriptor() {
+int signal_descriptor()
+{
     sigset_t ending;
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
@@ -150,17 +170,21 @@ int signal_descriptor() {
 } // namespace
 
 Server::Server(Lab& lab, const std::filesystem::path& socket)
-    : lab_(lab), listener_(listen_unix(socket)), stop_(eventfd(0, EFD_CLOEXEC)) {}
+    : lab_(lab), listener_(listen_unix(socket)), stop_(eventfd(0, EFD_CLOEXEC))
+{}
 
-Server::~Server() {
+Server::~Server()
+{
     close(listener_);
     close(stop_);
 }
 
-void Server::serve() {
+void Server::serve()
+{
     const int signals = signal_descriptor();
     std::vector<std::thread> clients;
-    std::array<pollfd, 3> waiting{{{listener_, POLLIN, 0}, {stop_, POLLIN, 0}, {signals, POLLIN, 0}}};
+    std::array<pollfd, 3> waiting{
+        {{listener_, POLLIN, 0}, {stop_, POLLIN, 0}, {signals, POLLIN, 0}}};
     while (true) {
         if (poll(waiting.data(), waiting.size(), -1) < 0) {
             continue; // EINTR
@@ -183,7 +207,8 @@ void Server::serve() {
     }
 }
 
-void Server::handle(int fd) {
+void Server::handle(int fd)
+{
     JsonSocket client(fd);
     try {
         const auto request = client.receive(JsonSocket::Clock::now() + 10s);
@@ -204,7 +229,8 @@ void Server::handle(int fd) {
     }
 }
 
-json Server::answer(const json& request) {
+json Server::answer(const json& request)
+{
     const auto name = request.at("op").get<std::string>();
     if (name == "status") {
         return status();
@@ -220,7 +246,8 @@ json Server::answer(const json& request) {
     return found->second(lab_, request);
 }
 
-json Server::status() {
+json Server::status()
+{
     const auto counters = lab_.emulator().stats();
     json hosts = json::array();
     for (unsigned i = 0; i < lab_.hosts(); ++i) {

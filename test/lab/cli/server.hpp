@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
-#include <functional>
-#include <string>
+#include "test/lab/lab/lab.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "test/lab/lab/lab.hpp"
+#include <filesystem>
+#include <functional>
+#include <string>
 
 namespace tblab {
 
@@ -18,7 +18,7 @@ namespace tblab {
  * starts.
  */
 class Server {
-public:
+  public:
     Server(Lab& lab, const std::filesystem::path& socket);
     ~Server();
     Server(const Server&) = delete;
@@ -26,7 +26,7 @@ public:
 
     void serve();
 
-private:
+  private:
     void handle(int fd);
     nlohmann::json answer(const nlohmann::json& request);
     nlohmann::json status();

@@ -18,12 +18,21 @@ is() {
     wanted=$1
     shift
     said=$("$@" 2>&1)
-    if printf %s "$said" | grep -qE -- "$wanted"; then ok; else bad "$*: wanted $wanted, got: $said"; fi
+    if printf %s "$said" | grep -qE -- "$wanted"; then
+        ok
+    else
+        bad "$*: wanted $wanted, got: $said"
+    fi
 }
 
 mkdir "$scratch/extra"
 echo from-outside >"$scratch/extra/file"
-if flock "$scratch/lock" "$program" --name "test-$$" up --extra "$scratch/extra"; then ok; else bad "up"; exit 1; fi
+if flock "$scratch/lock" "$program" --name "test-$$" up --extra "$scratch/extra"; then
+    ok
+else
+    echo "no lab: 0 passed, 1 failed"
+    exit 1
+fi
 
 # The background process holds nothing that the caller had open.
 if flock -n "$scratch/lock" true; then ok; else bad "the lab kept a lock"; fi
@@ -41,8 +50,12 @@ is 'unknown fault' lab fault 0 fire=1
 is 'already' lab up
 
 head -c 300000 /dev/urandom >"$scratch/out"
-if lab put 0 "$scratch/out" /tmp/in && lab get 0 /tmp/in "$scratch/back" && cmp "$scratch/out" "$scratch/back"
-then ok; else bad "put and get"; fi
+if lab put 0 "$scratch/out" /tmp/in && lab get 0 /tmp/in "$scratch/back" &&
+    cmp "$scratch/out" "$scratch/back"; then
+    ok
+else
+    bad "put and get"
+fi
 
 typed() { printf 'echo hello from the\\ shell\n' | lab shell 0; }
 is 'hello from the shell' typed

@@ -13,7 +13,8 @@ refused() {
     shift
     said=$("$tblab" --name="$name" "$@" 2>&1)
     code=$?
-    if [ $code -ne 0 ] && [ "$(printf '%s\n' "$said" | wc -l)" -eq 1 ] && printf %s "$said" | grep -qF -- "$wanted"; then
+    if [ $code -ne 0 ] && [ "$(printf '%s\n' "$said" | wc -l)" -eq 1 ] &&
+        printf %s "$said" | grep -qF -- "$wanted"; then
         passed=$((passed + 1))
     else
         echo "tblab $*: exit code $code, wanted '$wanted', got: $said"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/guest/agent.hpp"
 
+#include "test/lab/guest/error.hpp"
+
 #include <algorithm>
 #include <array>
 #include <thread>
 #include <utility>
-
-#include "test/lab/guest/error.hpp"
 
 namespace tblab {
 namespace {
@@ -19,16 +19,20 @@ constexpr auto request_time = 30s;
 /// Bytes per guest-file-write: long lines cost the agent's JSON reader memory.
 constexpr std::size_t chunk = 256 * 1024;
 
-constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-std::string decoded(const json& object, const char* key) {
+std::string decoded(const json& object, const char* key)
+{
     const auto it = object.find(key);
-    return it != object.end() && it->is_string() ? base64_decode(it->get<std::string>()) : std::string();
+    return it != object.end() && it->is_string() ? base64_decode(it->get<std::string>())
+                                                 : std::string();
 }
 
 } // namespace
 
-std::string base64_encode(const std::string& bytes) {
+std::string base64_encode(const std::string& bytes)
+{
     std::string text;
     text.reserve((bytes.size() + 2) / 3 * 4);
     for (std::size_t i = 0; i < bytes.size(); i += 3) {
@@ -45,7 +49,8 @@ std::string base64_encode(const std::string& bytes) {
     return text;
 }
 
-std::string base64_decode(const std::string& text) {
+std::string base64_decode(const std::string& text)
+{
     static const auto values = [] {
         std::array<signed char, 256> table{};
         table.fill(-1);
@@ -78,24 +83,29 @@ std::string base64_decode(const std::string& text) {
 
 GuestAgent::GuestAgent(std::filesystem::path socket) : path_(std::move(socket)) {}
 
-bool GuestAgent::sync(std::chrono::milliseconds timeout) {
+bool GuestAgent::sync(std::chrono::milliseconds timeout)
+{
     std::lock_guard lock(mutex_);
     synced_ = false;
     return sync_locked(JsonSocket::Clock::now() + timeout);
 }
 
-bool GuestAgent::sync_locked(JsonSocket::Clock::time_point deadline) {
+bool GuestAgent::sync_locked(JsonSocket::Clock::time_point deadline)
+{
     while (!synced_ && JsonSocket::Clock::now() < deadline) {
         if (!socket_.connected() && !socket_.connect(path_)) {
             std::this_thread::sleep_for(20ms);
             continue;
         }
-        // The byte ff makes the agent's parser forget a half-read request of an earlier client. The request waits
-        // in the channel until the agent opens it, so one is enough; the second one is for an agent that was reset.
+        // The byte ff makes the agent's parser forget a half-read request of an earlier client.
+        // The request waits in the channel until the agent opens it, so one is enough; the
+        // second one is for an agent that was reset.
         const unsigned id = next_id_++;
         try {
-            socket_.send_raw("\xff" + json{{"execute", "guest-sync-delimited"}, {"arguments", {{"id", id}}}}.dump() +
-                             "\n");
+            socket_.send_raw(
+                "\xff" +
+                json{{"execute", "guest-sync-delimited"}, {"arguments", {{"id", id}}}}.dump() +
+                "\n");
             const auto until = std::min(deadline, JsonSocket::Clock::now() + 5s);
             while (auto answer = socket_.receive(until)) {
                 if (answer->value("return", json()) == json(id)) {
@@ -111,7 +121,8 @@ bool GuestAgent::sync_locked(JsonSocket::Clock::time_point deadline) {
     return synced_;
 }
 
-json GuestAgent::request(const std::string& command, json arguments) {
+json GuestAgent::request(const std::string& command, json arguments)
+{
     std::lock_guard lock(mutex_);
     const auto deadline = JsonSocket::Clock::now() + request_time;
     if (!sync_locked(deadline)) {
@@ -137,33 +148,40 @@ json GuestAgent::request(const std::string& command, json arguments) {
     throw LabError("the guest agent did not answer " + command + " in time");
 }
 
-long GuestAgent::exec(const std::vector<std::string>& argv) {
-    const auto result = request("guest-exec", {{"path", argv.at(0)},
-                                               {"arg", std::vector<std::string>(argv.begin() + 1, argv.end())},
-                                               {"capture-output", true}});
+long GuestAgent::exec(const std::vector<std::string>& argv)
+{
+    const auto result =
+        request("guest-exec", {{"path", argv.at(0)},
+                               {"arg", std::vector<std::string>(argv.begin() + 1, argv.end())},
+                               {"capture-output", true}});
     return result.at("pid").get<long>();
 }
 
-bool GuestAgent::finished(long pid, CommandResult& result) {
+bool GuestAgent::finished(long pid, CommandResult& result)
+{
     const auto status = request("guest-exec-status", {{"pid", pid}});
     if (!status.value("exited", false)) {
         return false;
     }
-    result.rc = status.contains("signal") ? 128 + status["signal"].get<int>() : status.value("exitcode", -1);
+    result.rc = status.contains("signal") ? 128 + status["signal"].get<int>()
+                                          : status.value("exitcode", -1);
     result.out = decoded(status, "out-data");
     result.err = decoded(status, "err-data");
     return true;
 }
 
-void GuestAgent::write_file(const std::string& path, const std::string& content) {
+void GuestAgent::write_file(const std::string& path, const std::string& content)
+{
     const auto handle = request("guest-file-open", {{"path", path}, {"mode", "w"}});
     for (std::size_t done = 0; done < content.size(); done += chunk) {
-        request("guest-file-write", {{"handle", handle}, {"buf-b64", base64_encode(content.substr(done, chunk))}});
+        request("guest-file-write",
+                {{"handle", handle}, {"buf-b64", base64_encode(content.substr(done, chunk))}});
     }
     request("guest-file-close", {{"handle", handle}});
 }
 
-std::string GuestAgent::read_file(const std::string& path) {
+std::string GuestAgent::read_file(const std::string& path)
+{
     const auto handle = request("guest-file-open", {{"path", path}, {"mode", "r"}});
     std::string content;
     for (bool eof = false; !eof;) {

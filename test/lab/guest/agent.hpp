@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "test/lab/guest/json_socket.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <string>
-
-#include "test/lab/guest/json_socket.hpp"
 
 namespace tblab {
 
@@ -24,7 +24,7 @@ struct CommandResult {
  * one request is under way at a time, a running command does not block others.
  */
 class GuestAgent {
-public:
+  public:
     explicit GuestAgent(std::filesystem::path socket);
 
     /** True once the agent answers; waits at most that long. */
@@ -40,7 +40,7 @@ public:
     /** Reads a whole file of the guest, also of /proc and /sys. @throws LabError */
     std::string read_file(const std::string& path);
 
-private:
+  private:
     nlohmann::json request(const std::string& command, nlohmann::json arguments);
     bool sync_locked(JsonSocket::Clock::time_point deadline);
 

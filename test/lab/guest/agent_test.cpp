@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/guest/agent.hpp"
-
-#include <sys/socket.h>
-#include <unistd.h>
+#include "test/lab/guest/error.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <deque>
 #include <functional>
 #include <thread>
-
-#include "test/lab/guest/error.hpp"
 
 using namespace std::chrono_literals;
 using nlohmann::json;
@@ -20,17 +18,20 @@ using tblab::JsonSocket;
 
 namespace {
 
-/** Plays qemu-ga: answers each request with what `reply` makes of it; a null answer is silence. */
+/** Plays qemu-ga: answers each request with what `reply` makes of it; a null answer is silence.
+ */
 class FakeAgent {
-public:
-    explicit FakeAgent(std::function<json(const json&)> reply) : reply_(std::move(reply)) {
+  public:
+    explicit FakeAgent(std::function<json(const json&)> reply) : reply_(std::move(reply))
+    {
         std::string pattern = "/tmp/agent-test-XXXXXX";
         BOOST_REQUIRE(mkdtemp(pattern.data()) != nullptr);
         directory_ = pattern;
         listener_ = tblab::listen_unix(path());
         thread_ = std::thread([this] { serve(); });
     }
-    ~FakeAgent() {
+    ~FakeAgent()
+    {
         shutdown(listener_, SHUT_RDWR);
         thread_.join();
         close(listener_);
@@ -38,8 +39,9 @@ public:
     }
     std::filesystem::path path() const { return directory_ / "agent"; }
 
-private:
-    void serve() {
+  private:
+    void serve()
+    {
         const int fd = accept(listener_, nullptr, nullptr);
         if (fd < 0) {
             return;
@@ -69,7 +71,8 @@ private:
 
 BOOST_AUTO_TEST_SUITE(base64)
 
-BOOST_AUTO_TEST_CASE(known_answers) {
+BOOST_AUTO_TEST_CASE(known_answers)
+{
     // RFC 4648, section 10
     BOOST_TEST(tblab::base64_encode("") == "");
     BOOST_TEST(tblab::base64_encode("f") == "Zg==");
@@ -80,7 +83,8 @@ BOOST_AUTO_TEST_CASE(known_answers) {
     BOOST_CHECK_THROW(tblab::base64_decode("Zm9v!"), tblab::LabError);
 }
 
-BOOST_AUTO_TEST_CASE(every_byte_survives) {
+BOOST_AUTO_TEST_CASE(every_byte_survives)
+{
     std::string bytes;
     for (int i = 0; i < 256; ++i) {
         bytes += static_cast<char>(i);
@@ -92,16 +96,20 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(agent)
 
-BOOST_AUTO_TEST_CASE(a_command_is_started_and_asked_for) {
+BOOST_AUTO_TEST_CASE(a_command_is_started_and_asked_for)
+{
     unsigned asked = 0;
     FakeAgent fake([&](const json& request) -> json {
         if (request.at("execute") == "guest-exec") {
             BOOST_TEST(request.at("arguments").at("path") == "/bin/sh");
             return {{"return", {{"pid", 7}}}};
         }
-        return ++asked < 2
-                   ? json{{"return", {{"exited", false}}}}
-                   : json{{"return", {{"exited", true}, {"exitcode", 3}, {"out-data", "b3V0"}, {"err-data", "ZXJy"}}}};
+        return ++asked < 2 ? json{{"return", {{"exited", false}}}}
+                           : json{{"return",
+                                   {{"exited", true},
+                                    {"exitcode", 3},
+                                    {"out-data", "b3V0"},
+                                    {"err-data", "ZXJy"}}}};
     });
     GuestAgent agent(fake.path());
     const auto pid = agent.exec({"/bin/sh", "-c", "true"});
@@ -113,23 +121,31 @@ BOOST_AUTO_TEST_CASE(a_command_is_started_and_asked_for) {
     BOOST_TEST(result.err == "err");
 }
 
-BOOST_AUTO_TEST_CASE(a_signal_is_told_as_shells_do) {
-    FakeAgent fake([](const json&) -> json { return {{"return", {{"exited", true}, {"signal", 9}}}}; });
+BOOST_AUTO_TEST_CASE(a_signal_is_told_as_shells_do)
+{
+    FakeAgent fake([](const json&) -> json {
+        return {{"return", {{"exited", true}, {"signal", 9}}}};
+    });
     GuestAgent agent(fake.path());
     tblab::CommandResult result;
     BOOST_TEST(agent.finished(1, result));
     BOOST_TEST(result.rc == 137);
 }
 
-BOOST_AUTO_TEST_CASE(an_error_carries_the_agents_words) {
-    FakeAgent fake([](const json&) -> json { return {{"error", {{"class", "GenericError"}, {"desc", "no such file"}}}}; });
-    GuestAgent agent(fake.path());
-    BOOST_CHECK_EXCEPTION(agent.read_file("/x"), tblab::LabError, [](const tblab::LabError& error) {
-        return std::string(error.what()).find("no such file") != std::string::npos;
+BOOST_AUTO_TEST_CASE(an_error_carries_the_agents_words)
+{
+    FakeAgent fake([](const json&) -> json {
+        return {{"error", {{"class", "GenericError"}, {"desc", "no such file"}}}};
     });
+    GuestAgent agent(fake.path());
+    BOOST_CHECK_EXCEPTION(
+        agent.read_file("/x"), tblab::LabError, [](const tblab::LabError& error) {
+            return std::string(error.what()).find("no such file") != std::string::npos;
+        });
 }
 
-BOOST_AUTO_TEST_CASE(nobody_there) {
+BOOST_AUTO_TEST_CASE(nobody_there)
+{
     GuestAgent agent("/nonexistent/agent");
     BOOST_TEST(!agent.sync(50ms));
 }

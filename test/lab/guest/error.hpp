@@ -7,7 +7,7 @@ namespace tblab {
 
 /** Anything the lab could not do; what() is one line for a person. */
 class LabError : public std::runtime_error {
-public:
+  public:
     using std::runtime_error::runtime_error;
 };
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "test/lab/guest/agent.hpp"
+#include "test/lab/guest/error.hpp"
+#include "test/lab/guest/image.hpp"
+#include "test/lab/guest/process.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include "test/lab/guest/agent.hpp"
-#include "test/lab/guest/error.hpp"
-#include "test/lab/guest/image.hpp"
-#include "test/lab/guest/process.hpp"
 
 namespace tblab {
 
@@ -29,27 +29,29 @@ struct GuestConfig {
     std::filesystem::path extra_disk; ///< mounted read-only at /opt/tbib; empty = none
     Kernel kernel;
     Boot boot = Boot::fast;
-    std::vector<std::string> modules{"thunderbolt"}; ///< loaded in a fast boot before the agent answers
+    std::vector<std::string> modules{
+        "thunderbolt"}; ///< loaded in a fast boot before the agent answers
     unsigned cpus = 1;
     unsigned memory_mib = 512;
-    std::string append;               ///< more words for the kernel command line
+    std::string append; ///< more words for the kernel command line
 };
 
 class Guest;
 
 /** A command that runs in a guest while the test goes on. */
 class Job {
-public:
+  public:
     /** @throws LabError if it runs longer, or the guest is lost */
     CommandResult wait(std::chrono::milliseconds timeout);
     bool running();
     /** Ends it and all it started. */
     void kill();
 
-private:
+  private:
     friend class Guest;
     Job(Guest& guest, long pid, std::string command)
-        : guest_(&guest), pid_(pid), command_(std::move(command)) {}
+        : guest_(&guest), pid_(pid), command_(std::move(command))
+    {}
 
     Guest* guest_;
     long pid_;
@@ -64,7 +66,7 @@ private:
  * shell_socket(). Methods may be called from any thread.
  */
 class Guest {
-public:
+  public:
     Guest(const Image& image, GuestConfig config);
     Guest(const Guest&) = delete;
     Guest& operator=(const Guest&) = delete;
@@ -92,7 +94,8 @@ public:
     CommandResult run(const std::string& command,
                       std::chrono::milliseconds timeout = std::chrono::seconds(60));
     /** As run(), but a non-zero exit code throws too. @return standard output */
-    std::string must(const std::string& command, std::chrono::milliseconds timeout = std::chrono::seconds(60));
+    std::string must(const std::string& command,
+                     std::chrono::milliseconds timeout = std::chrono::seconds(60));
     /** Starts a shell command and returns. @throws LabError */
     Job start(const std::string& command);
 
@@ -100,8 +103,14 @@ public:
     void put_file(const std::filesystem::path& local, const std::string& remote);
     void get_file(const std::string& remote, const std::filesystem::path& local);
 
-    std::filesystem::path console_log() const { return config_.directory / (config_.name + ".console.log"); }
-    std::filesystem::path shell_socket() const { return config_.directory / (config_.name + ".shell"); }
+    std::filesystem::path console_log() const
+    {
+        return config_.directory / (config_.name + ".console.log");
+    }
+    std::filesystem::path shell_socket() const
+    {
+        return config_.directory / (config_.name + ".shell");
+    }
     /** Everything the console has said since start(). */
     std::string console() const;
     /** The last lines of the console. */
@@ -109,14 +118,15 @@ public:
     /** The kernel log's last lines, or a line that says why not. Never throws. */
     std::string dmesg(unsigned lines = 80);
 
-private:
+  private:
     friend class Job;
 
     std::vector<std::string> command_line() const;
     std::filesystem::path socket(const char* what) const;
     std::shared_ptr<GuestAgent> agent() const;
     void renew_agent();
-    CommandResult finish(long pid, const std::string& command, std::chrono::milliseconds timeout);
+    CommandResult finish(long pid, const std::string& command,
+                         std::chrono::milliseconds timeout);
     /** Why the guest does not answer, for error messages. */
     std::string state() const;
 

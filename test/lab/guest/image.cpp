@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/guest/image.hpp"
 
+#include "test/lab/guest/error.hpp"
+#include "test/lab/guest/process.hpp"
+
 #include <pwd.h>
 #include <unistd.h>
 
@@ -10,15 +13,14 @@
 #include <cstring>
 #include <optional>
 
-#include "test/lab/guest/error.hpp"
-#include "test/lab/guest/process.hpp"
-
 namespace tblab {
 namespace fs = std::filesystem;
 namespace {
 
-/** The builder in this checkout: beside the tests in Bazel's runfiles, or above the program or the working folder. */
-fs::path builder() {
+/** The builder in this checkout: beside the tests in Bazel's runfiles, or above the program or
+ * the working folder. */
+fs::path builder()
+{
     const fs::path script = "test/lab/image/build";
     std::vector<fs::path> starts{fs::current_path()};
     std::error_code error;
@@ -37,28 +39,33 @@ fs::path builder() {
             directory = directory.parent_path();
         }
     }
-    throw LabError("test/lab/image/build is not in a folder above " + fs::current_path().string() +
+    throw LabError("test/lab/image/build is not in a folder above " +
+                   fs::current_path().string() +
                    "; set TBLAB_IMAGE to the folder that it printed");
 }
 
 /** True if release `a` is older than `b`: numbers in it are compared as numbers. */
-bool older(const std::string& a, const std::string& b) {
+bool older(const std::string& a, const std::string& b)
+{
     return strverscmp(a.c_str(), b.c_str()) < 0;
 }
 
 } // namespace
 
-Image Image::get() {
+Image Image::get()
+{
     if (const char* given = std::getenv("TBLAB_IMAGE"); given != nullptr && *given != '\0') {
         return Image(given);
     }
-    if (std::getenv("HOME") == nullptr) { // test runners clear the environment; the cache is in the home folder
+    if (std::getenv("HOME") ==
+        nullptr) { // test runners clear the environment; the cache is in the home folder
         if (const passwd* entry = getpwuid(getuid()); entry != nullptr) {
             setenv("HOME", entry->pw_dir, 0);
         }
     }
     auto made = capture({"/bin/sh", builder().string()});
-    while (!made.text.empty() && std::isspace(static_cast<unsigned char>(made.text.back())) != 0) {
+    while (!made.text.empty() &&
+           std::isspace(static_cast<unsigned char>(made.text.back())) != 0) {
         made.text.pop_back();
     }
     if (made.rc != 0 || made.text.empty()) {
@@ -67,27 +74,33 @@ Image Image::get() {
     return Image(made.text);
 }
 
-Image::Image(fs::path directory) : directory_(std::move(directory)) {
+Image::Image(fs::path directory) : directory_(std::move(directory))
+{
     for (const auto& part : {root_disk(), qemu(), directory_ / "kernels"}) {
         if (!fs::exists(part)) {
-            throw LabError(directory_.string() + " is no lab image: " + part.filename().string() + " is missing");
+            throw LabError(directory_.string() +
+                           " is no lab image: " + part.filename().string() + " is missing");
         }
     }
 }
 
-std::vector<Kernel> Image::kernels() const {
+std::vector<Kernel> Image::kernels() const
+{
     std::vector<Kernel> result;
     for (const auto& entry : fs::directory_iterator(directory_ / "kernels")) {
         // Unpacked, if the builder could: that saves the guest a second.
         const auto vmlinux = entry.path() / "vmlinux";
-        result.push_back({entry.path().filename(), fs::exists(vmlinux) ? vmlinux : entry.path() / "vmlinuz",
+        result.push_back({entry.path().filename(),
+                          fs::exists(vmlinux) ? vmlinux : entry.path() / "vmlinuz",
                           entry.path() / "initrd"});
     }
-    std::sort(result.begin(), result.end(), [](const Kernel& a, const Kernel& b) { return older(a.release, b.release); });
+    std::sort(result.begin(), result.end(),
+              [](const Kernel& a, const Kernel& b) { return older(a.release, b.release); });
     return result;
 }
 
-Kernel Image::kernel(std::string_view which) const {
+Kernel Image::kernel(std::string_view which) const
+{
     const auto all = kernels();
     if (all.empty()) {
         throw LabError("the lab image has no kernel");
@@ -109,7 +122,8 @@ Kernel Image::kernel(std::string_view which) const {
         // "6.1" must not select 6.12
         const auto& release = kernel.release;
         if (!which.empty() && release.compare(0, which.size(), which) == 0 &&
-            (release.size() == which.size() || std::isdigit(static_cast<unsigned char>(release[which.size()])) == 0)) {
+            (release.size() == which.size() ||
+             std::isdigit(static_cast<unsigned char>(release[which.size()])) == 0)) {
             return kernel;
         }
         known += ", " + release;
@@ -117,13 +131,15 @@ Kernel Image::kernel(std::string_view which) const {
     throw LabError("no kernel '" + std::string(which) + "'; there are " + known);
 }
 
-void Image::pack(const fs::path& tree, const fs::path& disk) const {
+void Image::pack(const fs::path& tree, const fs::path& disk) const
+{
     if (!fs::is_directory(tree)) {
         throw LabError(tree.string() + " is no folder");
     }
     fs::remove(disk);
-    const auto packed = capture({(directory_ / "mksquashfs").string(), tree.string(), disk.string(), "-quiet",
-                                 "-no-progress", "-noI", "-noD", "-noF", "-noX", "-no-fragments", "-all-root"});
+    const auto packed =
+        capture({(directory_ / "mksquashfs").string(), tree.string(), disk.string(), "-quiet",
+                 "-no-progress", "-noI", "-noD", "-noF", "-noX", "-no-fragments", "-all-root"});
     if (packed.rc != 0) {
         throw LabError("cannot pack " + tree.string());
     }

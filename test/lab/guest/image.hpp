@@ -16,7 +16,7 @@ struct Kernel {
 
 /** What test/lab/image/build makes: root, kernels, QEMU. */
 class Image {
-public:
+  public:
     /**
      * The cached image of this checkout; builds it if it is not there, which
      * takes root rights and about two minutes. The environment variable
@@ -42,7 +42,7 @@ public:
     /** Packs a folder into a read-only disk; owner of everything is root. @throws LabError */
     void pack(const std::filesystem::path& tree, const std::filesystem::path& disk) const;
 
-private:
+  private:
     std::filesystem::path directory_;
 };
 

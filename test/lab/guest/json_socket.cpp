@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/guest/json_socket.hpp"
 
+#include "test/lab/guest/error.hpp"
+
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -13,13 +15,12 @@
 #include <system_error>
 #include <utility>
 
-#include "test/lab/guest/error.hpp"
-
 namespace tblab {
 namespace {
 
 /** @return false if the path is too long for a socket address */
-bool unix_address(const std::filesystem::path& path, sockaddr_un& address) {
+bool unix_address(const std::filesystem::path& path, sockaddr_un& address)
+{
     const std::string& text = path.native();
     address = {};
     address.sun_family = AF_UNIX;
@@ -33,7 +34,8 @@ bool unix_address(const std::filesystem::path& path, sockaddr_un& address) {
 
 } // namespace
 
-int connect_unix(const std::filesystem::path& path) {
+int connect_unix(const std::filesystem::path& path)
+{
     sockaddr_un address{};
     if (!unix_address(path, address)) {
         return -1;
@@ -48,12 +50,15 @@ int connect_unix(const std::filesystem::path& path) {
     return fd;
 }
 
-int listen_unix(const std::filesystem::path& path) {
+int listen_unix(const std::filesystem::path& path)
+{
     sockaddr_un address{};
     int fd = -1;
     unlink(path.c_str());
-    if (!unix_address(path, address) || (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
-        bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 || listen(fd, 16) < 0) {
+    if (!unix_address(path, address) ||
+        (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
+        bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ||
+        listen(fd, 16) < 0) {
         const int error = errno;
         if (fd >= 0) {
             ::close(fd);
@@ -63,14 +68,17 @@ int listen_unix(const std::filesystem::path& path) {
     return fd;
 }
 
-JsonSocket::~JsonSocket() {
+JsonSocket::~JsonSocket()
+{
     close();
 }
 
 JsonSocket::JsonSocket(JsonSocket&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), input_(std::move(other.input_)) {}
+    : fd_(std::exchange(other.fd_, -1)), input_(std::move(other.input_))
+{}
 
-JsonSocket& JsonSocket::operator=(JsonSocket&& other) noexcept {
+JsonSocket& JsonSocket::operator=(JsonSocket&& other) noexcept
+{
     if (this != &other) {
         close();
         fd_ = std::exchange(other.fd_, -1);
@@ -79,13 +87,15 @@ JsonSocket& JsonSocket::operator=(JsonSocket&& other) noexcept {
     return *this;
 }
 
-bool JsonSocket::connect(const std::filesystem::path& path) {
+bool JsonSocket::connect(const std::filesystem::path& path)
+{
     close();
     fd_ = connect_unix(path);
     return fd_ >= 0;
 }
 
-void JsonSocket::close() {
+void JsonSocket::close()
+{
     if (fd_ >= 0) {
         ::close(fd_);
     }
@@ -93,12 +103,14 @@ void JsonSocket::close() {
     input_.clear();
 }
 
-void JsonSocket::send(const nlohmann::json& message) {
+void JsonSocket::send(const nlohmann::json& message)
+{
     // Output of programs need not be UTF-8; one odd byte must not lose the rest.
     send_raw(message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-void JsonSocket::send_raw(const std::string& bytes) {
+void JsonSocket::send_raw(const std::string& bytes)
+{
     std::size_t sent = 0;
     while (sent < bytes.size()) {
         const ssize_t n = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
@@ -110,7 +122,8 @@ void JsonSocket::send_raw(const std::string& bytes) {
     }
 }
 
-std::optional<std::string> JsonSocket::line() {
+std::optional<std::string> JsonSocket::line()
+{
     const auto end = input_.find('\n');
     if (end == std::string::npos) {
         return std::nullopt;
@@ -122,7 +135,8 @@ std::optional<std::string> JsonSocket::line() {
     return result;
 }
 
-std::optional<nlohmann::json> JsonSocket::receive(Clock::time_point deadline) {
+std::optional<nlohmann::json> JsonSocket::receive(Clock::time_point deadline)
+{
     while (true) {
         while (auto text = line()) {
             auto message = nlohmann::json::parse(*text, nullptr, false);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 namespace tblab {
 
@@ -15,7 +15,7 @@ namespace tblab {
  * (QMP), its guest agent and the lab's own control socket all do.
  */
 class JsonSocket {
-public:
+  public:
     using Clock = std::chrono::steady_clock;
 
     JsonSocket() = default;
@@ -37,7 +37,7 @@ public:
      *  time is over. @throws LabError if the peer is gone */
     std::optional<nlohmann::json> receive(Clock::time_point deadline);
 
-private:
+  private:
     std::optional<std::string> line();
 
     int fd_ = -1;

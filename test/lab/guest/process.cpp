@@ -27,13 +27,15 @@ namespace {
  * the forking *thread* ends, so a child must not be forked by a short-lived one.
  */
 class Spawner {
-public:
-    static Spawner& instance() {
+  public:
+    static Spawner& instance()
+    {
         static Spawner spawner;
         return spawner;
     }
 
-    pid_t run(std::function<pid_t()> fork_child) {
+    pid_t run(std::function<pid_t()> fork_child)
+    {
         std::packaged_task<pid_t()> task(std::move(fork_child));
         auto result = task.get_future();
         {
@@ -44,9 +46,10 @@ public:
         return result.get();
     }
 
-private:
+  private:
     Spawner() : thread_([this] { loop(); }) {}
-    ~Spawner() {
+    ~Spawner()
+    {
         {
             std::lock_guard lock(mutex_);
             stop_ = true;
@@ -55,7 +58,8 @@ private:
         thread_.join();
     }
 
-    void loop() {
+    void loop()
+    {
         std::unique_lock lock(mutex_);
         while (true) {
             wake_.wait(lock, [this] { return stop_ || !tasks_.empty(); });
@@ -77,7 +81,8 @@ private:
     std::thread thread_; // last: starts when the rest is there
 };
 
-std::vector<char*> c_argv(const std::vector<std::string>& argv) {
+std::vector<char*> c_argv(const std::vector<std::string>& argv)
+{
     std::vector<char*> result;
     for (const auto& word : argv) {
         result.push_back(const_cast<char*>(word.c_str()));
@@ -87,7 +92,8 @@ std::vector<char*> c_argv(const std::vector<std::string>& argv) {
 }
 
 /** In the child, between fork and exec: async-signal-safe calls only. */
-[[noreturn]] void become(char* const* argv, int output, pid_t parent) {
+[[noreturn]] void become(char* const* argv, int output, pid_t parent)
+{
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) { // the parent died before prctl
         _exit(126);
@@ -107,7 +113,8 @@ std::vector<char*> c_argv(const std::vector<std::string>& argv) {
 
 } // namespace
 
-Process::Process(const std::vector<std::string>& argv, const std::filesystem::path& log) {
+Process::Process(const std::vector<std::string>& argv, const std::filesystem::path& log)
+{
     const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (output < 0) {
         throw std::system_error(errno, std::generic_category(), log.string());
@@ -134,14 +141,17 @@ Process::Process(const std::vector<std::string>& argv, const std::filesystem::pa
     }
 }
 
-Process::~Process() {
+Process::~Process()
+{
     kill();
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::exchange(other.pidfd_, -1)) {}
+    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::exchange(other.pidfd_, -1))
+{}
 
-Process& Process::operator=(Process&& other) noexcept {
+Process& Process::operator=(Process&& other) noexcept
+{
     if (this != &other) {
         kill();
         pid_ = std::exchange(other.pid_, -1);
@@ -150,11 +160,13 @@ Process& Process::operator=(Process&& other) noexcept {
     return *this;
 }
 
-bool Process::running() const {
+bool Process::running() const
+{
     return pidfd_ >= 0 && !wait(std::chrono::milliseconds(0));
 }
 
-bool Process::wait(std::chrono::milliseconds timeout) const {
+bool Process::wait(std::chrono::milliseconds timeout) const
+{
     if (pidfd_ < 0) {
         return true;
     }
@@ -162,7 +174,8 @@ bool Process::wait(std::chrono::milliseconds timeout) const {
     return poll(&waiting, 1, static_cast<int>(timeout.count())) == 1;
 }
 
-void Process::kill() {
+void Process::kill()
+{
     if (pidfd_ < 0) {
         return;
     }
@@ -172,7 +185,8 @@ void Process::kill() {
     pid_ = pidfd_ = -1;
 }
 
-Output capture(const std::vector<std::string>& argv) {
+Output capture(const std::vector<std::string>& argv)
+{
     std::array<int, 2> pipe_fds{};
     if (pipe2(pipe_fds.data(), O_CLOEXEC) < 0) {
         throw std::system_error(errno, std::generic_category(), "pipe2");

@@ -12,7 +12,7 @@ namespace tblab {
 
 /** A child process that dies with this one, whatever ends it. */
 class Process {
-public:
+  public:
     Process() = default;
     /** Starts argv with stdout and stderr appended to `log`.
      *  @throws std::system_error */
@@ -28,7 +28,7 @@ public:
     /** SIGKILL and reap; harmless if it is not running. */
     void kill();
 
-private:
+  private:
     pid_t pid_ = -1;
     int pidfd_ = -1;
 };

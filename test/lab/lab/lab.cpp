@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 } // namespace
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout,
-                std::chrono::milliseconds pause) {
+                std::chrono::milliseconds pause)
+{
     const auto deadline = Clock::now() + timeout;
     while (!condition()) {
         if (Clock::now() >= deadline) {
@@ -28,7 +29,8 @@ bool eventually(const std::function<bool()>& condition, std::chrono::millisecond
     return true;
 }
 
-Lab::Lab(Options options) : options_(std::move(options)), image_(Image::get()) {
+Lab::Lab(Options options) : options_(std::move(options)), image_(Image::get())
+{
     if (options_.hosts == 0 || options_.hosts > 16) {
         throw LabError("a lab has 1 to 16 hosts");
     }
@@ -54,8 +56,8 @@ Lab::Lab(Options options) : options_(std::move(options)), image_(Image::get()) {
         host_ids_.push_back(emulator_.add_host(config));
     }
     for (const auto& cable : plan_) {
-        cables_.push_back(emulator_.add_cable(host_ids_.at(cable.host_a), cable.port_a, host_ids_.at(cable.host_b),
-                                              cable.port_b));
+        cables_.push_back(emulator_.add_cable(host_ids_.at(cable.host_a), cable.port_a,
+                                              host_ids_.at(cable.host_b), cable.port_b));
         if (options_.plugged) {
             emulator_.plug(cables_.back());
         }
@@ -65,7 +67,8 @@ Lab::Lab(Options options) : options_(std::move(options)), image_(Image::get()) {
     }
 }
 
-Lab::~Lab() {
+Lab::~Lab()
+{
     guests_.clear();
     if (own_directory_) {
         std::error_code ignored;
@@ -73,7 +76,8 @@ Lab::~Lab() {
     }
 }
 
-void Lab::make_directory() {
+void Lab::make_directory()
+{
     directory_ = options_.directory;
     if (!directory_.empty()) {
         fs::create_directories(directory_);
@@ -88,7 +92,8 @@ void Lab::make_directory() {
     own_directory_ = true;
 }
 
-GuestConfig Lab::guest_config(unsigned index) const {
+GuestConfig Lab::guest_config(unsigned index) const
+{
     GuestConfig config;
     config.name = fmt::format("h{}", index);
     config.index = index;
@@ -107,7 +112,8 @@ GuestConfig Lab::guest_config(unsigned index) const {
     return config;
 }
 
-void Lab::wait_ready(std::chrono::milliseconds timeout) {
+void Lab::wait_ready(std::chrono::milliseconds timeout)
+{
     const auto deadline = Clock::now() + timeout;
     for (auto& guest : guests_) {
         guest->wait_ready(std::max<std::chrono::milliseconds>(
@@ -115,48 +121,57 @@ void Lab::wait_ready(std::chrono::milliseconds timeout) {
     }
 }
 
-Guest& Lab::host(unsigned index) {
+Guest& Lab::host(unsigned index)
+{
     if (index >= guests_.size()) {
         throw LabError(fmt::format("there is no host {}; there are {}", index, guests_.size()));
     }
     return *guests_[index];
 }
 
-HostId Lab::host_id(unsigned index) const {
+HostId Lab::host_id(unsigned index) const
+{
     if (index >= host_ids_.size()) {
-        throw LabError(fmt::format("there is no host {}; there are {}", index, host_ids_.size()));
+        throw LabError(
+            fmt::format("there is no host {}; there are {}", index, host_ids_.size()));
     }
     return host_ids_[index];
 }
 
-CableId Lab::cable(unsigned index) const {
+CableId Lab::cable(unsigned index) const
+{
     if (index >= cables_.size()) {
-        throw LabError(fmt::format("there is no cable {}; there are {}", index, cables_.size()));
+        throw LabError(
+            fmt::format("there is no cable {}; there are {}", index, cables_.size()));
     }
     return cables_[index];
 }
 
-const CablePlan& Lab::cable_plan(unsigned index) const {
+const CablePlan& Lab::cable_plan(unsigned index) const
+{
     (void)cable(index);
     return plan_[index];
 }
 
-bool Lab::wait_link(unsigned cable, bool up, std::chrono::milliseconds timeout) const {
+bool Lab::wait_link(unsigned cable, bool up, std::chrono::milliseconds timeout) const
+{
     const auto id = this->cable(cable);
     return eventually([&] { return emulator_.link_up(id) == up; }, timeout, 20ms);
 }
 
-std::string Lab::report() {
+std::string Lab::report()
+{
     std::string text;
     for (auto& guest : guests_) {
-        text += fmt::format("--- {} console ({})\n{}", guest->name(), guest->console_log().string(),
-                            guest->console_tail());
+        text += fmt::format("--- {} console ({})\n{}", guest->name(),
+                            guest->console_log().string(), guest->console_tail());
         if (guest->running()) {
             text += fmt::format("--- {} kernel log\n{}", guest->name(), guest->dmesg());
         }
     }
     try {
-        text += "--- counters\n" + nlohmann::json::parse(to_json(emulator_.stats())).dump() + "\n";
+        text +=
+            "--- counters\n" + nlohmann::json::parse(to_json(emulator_.stats())).dump() + "\n";
     } catch (const std::exception& error) {
         text += std::string("no counters: ") + error.what() + "\n";
     }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "test/lab/emulator/emulator.hpp"
+#include "test/lab/guest/guest.hpp"
+#include "test/lab/lab/topology.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -8,27 +12,24 @@
 #include <string>
 #include <vector>
 
-#include "test/lab/emulator/emulator.hpp"
-#include "test/lab/guest/guest.hpp"
-#include "test/lab/lab/topology.hpp"
-
 namespace tblab {
 
 struct LabOptions {
     unsigned hosts = 2;
-    std::string topology = "chain";    ///< see tblab::topology()
-    std::string preset = "intel";      ///< host routers: "strix" or "intel"
-    unsigned router_version = 2;       ///< USB4 version; 2 links faster
-    std::string kernel = "stable";     ///< see Image::kernel()
+    std::string topology = "chain";     ///< see tblab::topology()
+    std::string preset = "intel";       ///< host routers: "strix" or "intel"
+    unsigned router_version = 2;        ///< USB4 version; 2 links faster
+    std::string kernel = "stable";      ///< see Image::kernel()
     std::vector<std::string> kernels{}; ///< per host, where it is not `kernel`
     Boot boot = Boot::fast;
     std::vector<std::string> modules{"thunderbolt"}; ///< loaded in a fast boot
     unsigned cpus = 1;
     unsigned memory_mib = 512;
-    std::string append{};              ///< more words for the kernel command lines
+    std::string append{};               ///< more words for the kernel command lines
     std::filesystem::path extra_tree{}; ///< a folder that guests see at /opt/tbib; empty = none
-    bool plugged = true;               ///< cables are in from the start
-    std::filesystem::path directory{}; ///< for sockets and logs, a short path; empty = a temporary one
+    bool plugged = true;                ///< cables are in from the start
+    std::filesystem::path
+        directory{}; ///< for sockets and logs, a short path; empty = a temporary one
     std::function<void(HostConfig&)> configure{}; ///< last say about a host router
 };
 
@@ -37,7 +38,7 @@ struct LabOptions {
  * one virtual machine per host. Ends all of it when it goes.
  */
 class Lab {
-public:
+  public:
     using Options = LabOptions;
 
     /** Creates routers and cables and starts all guests; does not wait. @throws LabError */
@@ -74,7 +75,7 @@ public:
     /** Consoles, kernel logs and counters: what a failed test should print. Never throws. */
     std::string report();
 
-private:
+  private:
     void make_directory();
     GuestConfig guest_config(unsigned index) const;
 

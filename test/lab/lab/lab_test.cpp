@@ -2,9 +2,8 @@
 /** Guests under command, one boot for each kind of start. */
 #include "test/lab/lab/lab.hpp"
 
-#include <unistd.h>
-
 #include <boost/test/unit_test.hpp>
+#include <unistd.h>
 
 #include <chrono>
 
@@ -14,7 +13,8 @@ using tblab::LabError;
 
 BOOST_AUTO_TEST_SUITE(lab)
 
-BOOST_AUTO_TEST_CASE(wrong_options_are_refused_before_anything_starts) {
+BOOST_AUTO_TEST_CASE(wrong_options_are_refused_before_anything_starts)
+{
     BOOST_CHECK_THROW(Lab({.hosts = 0}), LabError);
     BOOST_CHECK_THROW(Lab({.topology = "0:0-9:0"}), LabError);
     BOOST_CHECK_THROW(Lab({.preset = "amiga"}), LabError);
@@ -23,7 +23,8 @@ BOOST_AUTO_TEST_CASE(wrong_options_are_refused_before_anything_starts) {
     BOOST_CHECK_THROW(Lab({.extra_tree = "/nonexistent"}), LabError);
 }
 
-BOOST_AUTO_TEST_CASE(a_guest_obeys) {
+BOOST_AUTO_TEST_CASE(a_guest_obeys)
+{
     Lab lab({.hosts = 1});
     lab.wait_ready();
     auto& guest = lab.host(0);
@@ -40,7 +41,8 @@ BOOST_AUTO_TEST_CASE(a_guest_obeys) {
     const auto start = std::chrono::steady_clock::now();
     BOOST_CHECK_THROW(guest.run("sleep 100 & sleep 100; wait", 1s), LabError);
     BOOST_TEST((std::chrono::steady_clock::now() - start < 10s));
-    BOOST_TEST(tblab::eventually([&] { return !guest.run("pgrep -x sleep").ok(); }, 5s)); // init must reap them first
+    BOOST_TEST(tblab::eventually([&] { return !guest.run("pgrep -x sleep").ok(); },
+                                 5s)); // init must reap them first
 
     auto job = guest.start("sleep 100");
     BOOST_TEST(job.running());
@@ -63,22 +65,29 @@ BOOST_AUTO_TEST_CASE(a_guest_obeys) {
     BOOST_TEST(lab.report().find("h0 kernel log") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(a_kernel_panic_is_told) {
+BOOST_AUTO_TEST_CASE(a_kernel_panic_is_told)
+{
     Lab lab({.hosts = 1, .append = "rdinit=/nonexistent"});
     BOOST_CHECK_EXCEPTION(lab.wait_ready(60s), LabError, [](const LabError& error) {
         const std::string text(error.what());
-        return text.find("h0 did not boot") == 0 && text.find("Kernel panic") != std::string::npos;
+        return text.find("h0 did not boot") == 0 &&
+               text.find("Kernel panic") != std::string::npos;
     });
 }
 
-BOOST_AUTO_TEST_CASE(systemd_boots_from_the_same_image) {
+BOOST_AUTO_TEST_CASE(systemd_boots_from_the_same_image)
+{
     Lab lab({.hosts = 1, .kernel = "newest", .boot = tblab::Boot::systemd, .memory_mib = 768});
     lab.wait_ready();
     auto& guest = lab.host(0);
     BOOST_TEST(guest.must("systemctl is-system-running --wait", 90s) == "running\n");
     // udev loads the driver without being asked.
     BOOST_TEST(tblab::eventually(
-        [&] { return guest.run("cat /sys/bus/pci/drivers/thunderbolt/0000:*/power/control").out == "on\n"; }, 30s));
+        [&] {
+            return guest.run("cat /sys/bus/pci/drivers/thunderbolt/0000:*/power/control").out ==
+                   "on\n";
+        },
+        30s));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

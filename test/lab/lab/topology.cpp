@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/lab/topology.hpp"
 
+#include "test/lab/guest/error.hpp"
+
 #include <array>
 #include <charconv>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "test/lab/guest/error.hpp"
-
 namespace tblab {
 namespace {
 
 /** One cable "host:port-host:port". */
-CablePlan parse_cable(std::string_view text) {
+CablePlan parse_cable(std::string_view text)
+{
     std::array<unsigned, 4> numbers{};
     constexpr std::array<char, 4> after{':', '-', ':', '\0'};
     const char* at = text.data();
@@ -22,14 +23,16 @@ CablePlan parse_cable(std::string_view text) {
         const auto [next, error] = std::from_chars(at, end, numbers[i]);
         const bool last = i + 1 == numbers.size();
         if (error != std::errc() || (last ? next != end : next == end || *next != after[i])) {
-            throw LabError("'" + std::string(text) + "' is no cable; write host:port-host:port, like 0:0-1:0");
+            throw LabError("'" + std::string(text) +
+                           "' is no cable; write host:port-host:port, like 0:0-1:0");
         }
         at = last ? next : next + 1;
     }
     return {numbers[0], numbers[1], numbers[2], numbers[3]};
 }
 
-std::vector<CablePlan> chain(unsigned hosts) {
+std::vector<CablePlan> chain(unsigned hosts)
+{
     std::vector<CablePlan> cables;
     for (unsigned h = 0; h + 1 < hosts; ++h) {
         cables.push_back({h, h == 0 ? 0U : 1U, h + 1, 0});
@@ -39,7 +42,8 @@ std::vector<CablePlan> chain(unsigned hosts) {
 
 } // namespace
 
-std::vector<CablePlan> topology(std::string_view text, unsigned hosts, unsigned ports) {
+std::vector<CablePlan> topology(std::string_view text, unsigned hosts, unsigned ports)
+{
     std::vector<CablePlan> cables;
     if (text == "chain" || text == "ring") {
         cables = chain(hosts);
@@ -55,8 +59,10 @@ std::vector<CablePlan> topology(std::string_view text, unsigned hosts, unsigned 
     }
     std::set<std::pair<unsigned, unsigned>> used;
     for (const auto& cable : cables) {
-        for (const auto& [host, port] : {std::pair(cable.host_a, cable.port_a), std::pair(cable.host_b, cable.port_b)}) {
-            const auto name = "port " + std::to_string(port) + " of host " + std::to_string(host);
+        for (const auto& [host, port] :
+             {std::pair(cable.host_a, cable.port_a), std::pair(cable.host_b, cable.port_b)}) {
+            const auto name =
+                "port " + std::to_string(port) + " of host " + std::to_string(host);
             if (host >= hosts || port >= ports) {
                 throw LabError("there is no " + name);
             }
