@@ -39,7 +39,9 @@ struct tbib_peer {
 	u32 epoch;
 	bool self;
 	bool marked;		/* its trains came with a mark: tell it */
-	unsigned long slow_at;	/* jiffies when it last told us of marks, or 0 */
+	u32 pace_mbps;		/* what we may send to it; 0 = no limit */
+	u64 pace_at;		/* ns: when the next train may go */
+	u64 pace_changed;	/* ns */
 };
 
 /**

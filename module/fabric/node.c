@@ -340,6 +340,15 @@ static bool node_busy(struct tbib_priv *priv)
 	return priv->upper->busy && node->parent && priv->upper->busy(node);
 }
 
+/* to our neighbours we are another node now: trunks begin at sequence 0 */
+static void forget_epochs(struct tbib_priv *priv)
+{
+	u32 i;
+
+	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
+		priv->trunk[i]->peer_nonce = 0;
+}
+
 /*
  * tbib_node_set_guid() - a new identity: the devices are made anew
  * Return: 0, -EBUSY when they are in use, -EEXIST when a peer has that GUID,
@@ -370,6 +379,7 @@ int tbib_node_set_guid(struct tbib_priv *priv, u64 guid)
 	ret = take_guid(priv, guid);
 	if (!ret)
 		ret = tbib_lft_rebuild(priv);
+	forget_epochs(priv);
 	mutex_unlock(&priv->mutex);
 	if (dev)
 		attach(priv, dev);

@@ -390,6 +390,11 @@ void tbib_genl_link_gone(struct tbib_priv *priv, u32 id);
 void tbib_genl_node_event(struct tbib_priv *priv);
 int tbib_genl_mgmt(struct tbib_priv *priv, u32 id, const void *data, u32 len);
 
+/* pace.c */
+void tbib_pace_cut(struct tbib_priv *priv, struct tbib_peer *peer, u64 now);
+u64 tbib_pace_wait(struct tbib_peer *peer);
+void tbib_pace_sent(struct tbib_priv *priv, struct tbib_peer *peer, u32 bytes);
+
 /* stats.c */
 void tbib_stats_ring(struct tbib_fabric_stats *s, struct tbib_ring *ring);
 

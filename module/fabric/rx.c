@@ -54,7 +54,7 @@ static void note_marks(struct tbib_trunk *tr, struct tbib_peer *from, u8 flags)
 		tr->stats.marked++;
 	}
 	if (flags & TBIB_FF_BMARK)
-		WRITE_ONCE(from->slow_at, jiffies | 1);
+		tbib_pace_cut(tr->priv, from, tr->now);
 }
 
 /* multicast: to us and along the branches of the source's tree */

@@ -159,69 +159,118 @@ static struct tbib_train *open_train(struct tbib_trunk *tr, unsigned int lane,
 	return t;
 }
 
+/* struct pull - a train being filled */
+struct pull {
+	struct tbib_train *t;
+	struct tbib_peer *to;
+	struct tbib_source *paced;	/* first one that must wait */
+};
+
+enum turn {
+	TURN_FILL,	/* it may fill the train */
+	TURN_NEXT,	/* it has gone elsewhere, or waits: look at the next */
+	TURN_STOP,	/* the train is finished */
+};
+
+/* its destination must be sent to more slowly */
+static enum turn turn_paced(struct tbib_trunk *tr, struct tbib_lane_queue *lq,
+			    struct tbib_source *src, struct pull *p, u64 until)
+{
+	tr->retry_at = tr->retry_at ? min(tr->retry_at, until) : until;
+	lane_push(lq, src, false);
+	if (p->paced == src)
+		return TURN_STOP;	/* once round */
+	p->paced = p->paced ?: src;
+	return TURN_NEXT;
+}
+
+/* @src was taken from the head of @lane: what is to be done with it? */
+static enum turn source_turn(struct tbib_trunk *tr, unsigned int lane,
+			     struct tbib_source *src, struct tbib_dest *d,
+			     struct pull *p)
+{
+	struct tbib_lane_queue *lq = &tr->lane[lane];
+	struct tbib_trunk *out;
+	u64 until;
+
+	d->peer = NULL;
+	d->ah = NULL;
+	if (!src->ops->dest(src, d)) {
+		unstall(src);
+		return TURN_NEXT;
+	}
+	out = tbib_egress(tr->priv, d->peer);
+	if (out != tr || src->lane != lane) {
+		unstall(src);
+		push_to(out, src);
+		return TURN_NEXT;
+	}
+	if (p->t && d->peer != p->to) {
+		lane_push(lq, src, true);
+		return TURN_STOP;
+	}
+	if (p->t)
+		return TURN_FILL;
+	until = tbib_pace_wait(d->peer);
+	if (until)
+		return turn_paced(tr, lq, src, p, until);
+	p->t = open_train(tr, lane, d->peer);
+	if (!p->t) {
+		lane_push(lq, src, true);
+		return TURN_STOP;
+	}
+	p->to = d->peer;
+	return TURN_FILL;
+}
+
+/* Return: true when others may add to the train */
+static bool source_fill(struct tbib_trunk *tr, struct tbib_source *src,
+			const struct tbib_dest *d, struct tbib_train *t)
+{
+	u16 before = t->n_pkt;
+
+	unstall(src);
+	if (src->ops->fill(src, t, d) != TBIB_FILL_MORE)
+		return tbib_train_room(t) >= MIN_ROOM;
+	/* not "want": who pulls goes on while it is worth while */
+	lane_push(&tr->lane[src->lane % TBIB_LANES], src, false);
+	/* it found the train full; or it lacks pages: let the others try */
+	return t->n_pkt == before && !before;
+}
+
 /*
  * tbib_source_pull() - a train filled by ready sources of @lane, or NULL
  * tx lock held, under rcu_read_lock.
  */
 struct tbib_train *tbib_source_pull(struct tbib_trunk *tr, unsigned int lane)
 {
-	struct tbib_lane_queue *lq = &tr->lane[lane];
-	struct tbib_peer *to = NULL;
-	struct tbib_train *t = NULL;
 	struct tbib_source *src;
+	struct pull p = { };
 	struct tbib_dest d;
 	int tries;
 
 	for (tries = 0; tries < PULL_TRIES; tries++) {
-		struct tbib_trunk *out;
-		u16 before;
+		enum turn turn = TURN_STOP;
 
-		src = lane_pop(lq);
-		if (!src)
+		src = lane_pop(&tr->lane[lane]);
+		if (src)
+			turn = source_turn(tr, lane, src, &d, &p);
+		if (turn == TURN_STOP)
 			break;
-		d.peer = NULL;
-		d.ah = NULL;
-		if (!src->ops->dest(src, &d)) {
-			unstall(src);
-			continue;
-		}
-		out = tbib_egress(tr->priv, d.peer);
-		if (out != tr || src->lane != lane) {
-			unstall(src);
-			push_to(out, src);
-			continue;
-		}
-		if (t && d.peer != to) {
-			lane_push(lq, src, true);
+		if (turn == TURN_FILL && !source_fill(tr, src, &d, p.t))
 			break;
-		}
-		if (!t) {
-			t = open_train(tr, lane, d.peer);
-			if (!t) {
-				lane_push(lq, src, true);
-				break;
-			}
-			to = d.peer;
-		}
-		unstall(src);
-		before = t->n_pkt;
-		if (src->ops->fill(src, t, &d) == TBIB_FILL_MORE) {
-			lane_push(lq, src, false);
-			/* full; or it lacks pages: let the others try */
-			if (t->n_pkt != before || before)
-				break;
-		} else if (tbib_train_room(t) < MIN_ROOM) {
-			break;
-		}
 	}
-	if (t && !t->n_pkt) {
-		t->next = tr->free;
-		tr->free = t;
-		t = NULL;
-		if (!list_empty(&lq->ready))
-			tr->retry_at = ktime_get_ns() + NSEC_PER_MSEC;
+	if (!p.t)
+		return NULL;
+	if (p.t->n_pkt) {
+		tbib_pace_sent(tr->priv, p.to, p.t->pkt_len + p.t->raw_bytes);
+		return p.t;
 	}
-	return t;
+	p.t->next = tr->free;
+	tr->free = p.t;
+	if (!list_empty(&tr->lane[lane].ready))
+		tr->retry_at = ktime_get_ns() + NSEC_PER_MSEC;
+	return NULL;
 }
 
 /* get rid of what @src has for nowhere. Return: where it goes on, or NULL. */
