@@ -16,6 +16,11 @@
 #define timer_container_of(var, timer, field) from_timer(var, timer, field)
 #endif
 
+/* 6.18: new names */
+#ifndef TBIB_HAVE_SYSTEM_PERCPU_WQ
+#define system_percpu_wq system_wq
+#endif
+
 /* 6.13: initialisation and callback in one call */
 #ifndef TBIB_HAVE_HRTIMER_SETUP
 static inline void

@@ -35,7 +35,7 @@ file() {
 	echo '/* Written by compat/probe.sh. */'
 
 	# linux
-	has CRC32C_IN_CRC32 linux/crc32.h 'u32 crc32c\(u32'
+	has SYSTEM_PERCPU_WQ linux/workqueue.h 'system_percpu_wq;'
 	has HRTIMER_SETUP linux/hrtimer.h 'void hrtimer_setup\('
 
 	# thunderbolt: 7.2 dropped the id argument and the PCI device

@@ -250,7 +250,7 @@ static int link_up(struct tbib_link *link)
 	fl->up = true;
 	trunk_rate(fl->trunk);
 	tbib_trunk_join(fl->trunk, fl);
-	mod_delayed_work(system_wq, &priv->tick, HZ / 4);
+	mod_delayed_work(system_percpu_wq, &priv->tick, HZ / 4);
 	link_event(fl);
 out:
 	mutex_unlock(&priv->mutex);
