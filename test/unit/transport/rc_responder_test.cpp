@@ -368,6 +368,21 @@ BOOST_AUTO_TEST_CASE(acks_wait_for_reads_before_them)
     BOOST_TEST(int(answer[1].opcode) == TBIB_OP_ACK);
 }
 
+BOOST_AUTO_TEST_CASE(acks_wait_for_reads_that_have_to_wait_themselves)
+{
+    attr.mtu = 4096;
+    connect(a, b, attr);
+    auto r = req(TBIB_OP_READ_REQUEST);
+    r.dma_len = 8192;
+    b.deliver(make_packet(r), now);
+    b.pages_missing = 1;
+    BOOST_TEST(ask(req(TBIB_OP_WRITE_ONLY)).empty()); // an ACK would imply a NAK
+    tbib_qp_timer(&b.core, tbib_qp_deadline(&b.core));
+    auto p = b.take(now);
+    BOOST_REQUIRE(p.size() == 3u);
+    BOOST_TEST(p[2].op() == TBIB_OP_ACK);
+}
+
 // --- refused ------------------------------------------------------------------
 
 namespace {

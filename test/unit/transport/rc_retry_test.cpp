@@ -265,6 +265,29 @@ BOOST_AUTO_TEST_CASE(a_route_in_time_saves_the_message)
     BOOST_TEST(tbib_qp_deadline(&a.core) == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(an_ack_that_comes_after_going_back_saves_the_rest)
+{
+    a.post(rdma(TBIB_WR_WRITE, 0, 10 * 1024, 0));
+    a.post(rdma(TBIB_WR_READ, 20000, 1024, 20000));
+    a.post(rdma(TBIB_WR_WRITE, 30000, 10, 30000));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    auto answers = b.take(now);
+    BOOST_REQUIRE(answers.size() == 2u);
+    now += 1000 * kMs;
+    tbib_qp_timer(&a.core, now); // the transport timer: back to the first packet
+    BOOST_TEST(a.core.stats.timeouts == 1u);
+    BOOST_TEST(tbib_qp_wants_tx(&a.core));
+    for (const auto& p : answers)
+        a.deliver(p, now);
+    BOOST_TEST(a.send_cqes.size() == 3u);
+    BOOST_TEST(!tbib_qp_wants_tx(&a.core));
+    BOOST_TEST(tbib_qp_deadline(&a.core) == 0u);
+    a.post(rdma(TBIB_WR_READ, 20000, 1024, 20000));
+    pump();
+    BOOST_TEST(a.send_cqes.size() == 4u);
+}
+
 // --- receiver not ready ---------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(rnr_waits_as_long_as_it_is_told)
