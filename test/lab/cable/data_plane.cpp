@@ -340,10 +340,11 @@ void DataPlane::wait_for_rate(const Route& to, unsigned ring)
 {
     Wire& wire = to.cable->wires[to.side];
     wire.rate_waiters |= bit(ring);
+    const Time free = wire.rate.wait();
     if (wire.rate_timer)
         return;
     Host& sender = *to.cable->end(to.side).host;
-    wire.rate_timer = clock_.timers.at(wire.rate.free(), [&wire, &sender] {
+    wire.rate_timer = clock_.timers.at(free, [&wire, &sender] {
         wire.rate_timer.reset();
         sender.dirty |= std::exchange(wire.rate_waiters, 0);
     });
@@ -351,8 +352,9 @@ void DataPlane::wait_for_rate(const Route& to, unsigned ring)
 
 void DataPlane::wait_for_engine(Host& host, unsigned ring)
 {
+    const Time free = host.engine.wait();
     if (!host.engine_waiters) {
-        clock_.timers.at(host.engine.free(), [&host] {
+        clock_.timers.at(free, [&host] {
             host.dirty |= std::exchange(host.engine_waiters, 0);
         });
     }

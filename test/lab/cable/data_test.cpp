@@ -351,7 +351,7 @@ BOOST_AUTO_TEST_CASE(the_transmit_engine_has_a_rate)
     lab.after(5ms);
     const std::size_t first = numbers(lab).size();
     BOOST_TEST(first >= 5u);
-    BOOST_TEST(first <= 8u);
+    BOOST_TEST(first <= 6u);
     lab.after(20ms);
     BOOST_TEST(first + numbers(lab).size() == 12u);
 }

@@ -26,7 +26,7 @@ BOOST_AUTO_TEST_CASE(spaces_units)
     BOOST_TEST(limit.ready(now));
     limit.take(now, 1000);
     BOOST_TEST(!limit.ready(now));
-    BOOST_TEST((limit.free() > now + 990ms && limit.free() <= now + 1s));
+    BOOST_TEST((limit.wait() == now + 1s));
 }
 
 BOOST_AUTO_TEST_CASE(a_late_caller_keeps_the_average)
@@ -39,9 +39,21 @@ BOOST_AUTO_TEST_CASE(a_late_caller_keeps_the_average)
             limit.take(now, 1);
             ++taken;
         }
+        limit.wait();
     }
     BOOST_TEST(taken > 99'000u);
     BOOST_TEST(taken < 101'000u);
+}
+
+BOOST_AUTO_TEST_CASE(idle_time_saves_up_nothing)
+{
+    RateLimit limit;
+    limit.set(1000);
+    limit.take(1s, 1);
+    BOOST_TEST((limit.wait() == Time(1s + 1ms)));
+    limit.take(1s + 1ms, 1); // on time: nothing is left to catch up
+    BOOST_TEST((limit.take(5s, 1) == Time(5s + 1ms)));
+    BOOST_TEST(!limit.ready(5s));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
