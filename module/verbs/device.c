@@ -84,6 +84,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.post_recv = tbib_post_recv,
 	.post_send = tbib_post_send,
 	.post_srq_recv = tbib_post_srq_recv,
+	.process_mad = tbib_process_mad,
 	.query_ah = tbib_query_ah,
 	.query_device = tbib_query_device,
 	.query_gid = tbib_query_gid,

@@ -473,6 +473,12 @@ bool tbib_vqp_idle(const struct tbib_vqp *q);
 void tbib_vqp_timer_init(struct tbib_vqp *q);
 void tbib_vqp_timer_arm(struct tbib_vqp *q);
 
+/* pma.c */
+int tbib_process_mad(struct ib_device *ib, int flags, u32 port,
+		     const struct ib_wc *wc, const struct ib_grh *grh,
+		     const struct ib_mad *in, struct ib_mad *out,
+		     size_t *out_size, u16 *out_pkey_index);
+
 /* counters.c */
 struct rdma_hw_stats *tbib_alloc_hw_port_stats(struct ib_device *ib, u32 port);
 int tbib_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats,
