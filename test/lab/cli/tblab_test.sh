@@ -6,7 +6,8 @@ program=$1
 passed=0
 failed=0
 scratch=$(mktemp -d)
-trap 'lab down 2>/dev/null; rm -rf "$scratch"' EXIT
+trap 'lab down 2>/dev/null; rm -rf "$scratch" "/run/tblab/test-$$"' EXIT
+trap 'exit 1' HUP INT TERM # a test that is ended must not leave its lab behind
 
 lab() { "$program" --name "test-$$" "$@"; }
 
