@@ -326,6 +326,7 @@ void tbib_trunk_run(struct tbib_trunk *tr);
 void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now);
 void tbib_trunk_reap(struct tbib_trunk *tr);
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now);
+enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer);
 void tbib_trunk_done(struct tbib_ring *ring, void *cookie);
 bool tbib_trunk_control(struct tbib_trunk *tr, struct tbib_fring *fr,
 			enum tbib_ctrl_type type, const struct tbib_ack *ack);

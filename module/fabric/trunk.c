@@ -10,15 +10,6 @@
 #include <linux/slab.h>
 #include "priv.h"
 
-static enum hrtimer_restart trunk_timer(struct hrtimer *timer)
-{
-	struct tbib_trunk *tr = container_of(timer, struct tbib_trunk, timer);
-
-	WRITE_ONCE(tr->timer_at, 0);
-	napi_schedule(&tr->napi);
-	return HRTIMER_NORESTART;
-}
-
 static int alloc_trains(struct tbib_trunk *tr, u32 n)
 {
 	u32 i;
@@ -75,7 +66,7 @@ struct tbib_trunk *tbib_trunk_alloc(struct tbib_priv *priv, u8 index)
 	for (l = 0; l < TBIB_LANES; l++)
 		tbib_lane_init(&tr->lane[l], tr);
 	tbib_tx_init(&tr->tx, &tbib_trunk_tx_ops);
-	hrtimer_setup(&tr->timer, trunk_timer, CLOCK_MONOTONIC,
+	hrtimer_setup(&tr->timer, tbib_trunk_expire, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_SOFT);
 	if (index == TBIB_TRUNK_LOOP)
 		ret = alloc_trains(tr, TBIB_LOOP_TRAINS);

@@ -78,18 +78,48 @@ static u64 earlier(u64 a, u64 b)
 	return min(a, b);
 }
 
+/* when something is due, ns; 0 = never */
+static u64 trunk_due(const struct tbib_trunk *tr)
+{
+	return earlier(earlier(tbib_tx_deadline(&tr->tx), tr->ack_at),
+		       tr->retry_at);
+}
+
 /* tbib_trunk_timer() - the NAPI shall run when something is due; tx lock */
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now)
 {
-	u64 at = tbib_tx_deadline(&tr->tx);
+	u64 at = trunk_due(tr);
 
-	at = earlier(at, tr->ack_at);
-	at = earlier(at, tr->retry_at);
 	if (!at || (tr->timer_at && tr->timer_at <= at && tr->timer_at > now))
 		return;
 	tr->timer_at = at;
 	hrtimer_start(&tr->timer, ns_to_ktime(at > now ? at - now : 1),
 		      HRTIMER_MODE_REL_SOFT);
+}
+
+/*
+ * The timer is not moved when what it was for is done before its time: that
+ * would cost more than to look once more here.
+ */
+enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
+{
+	struct tbib_trunk *tr = container_of(timer, struct tbib_trunk, timer);
+	u64 now = ktime_get_ns(), at;
+
+	if (!spin_trylock(&tr->tx_lock)) {
+		WRITE_ONCE(tr->timer_at, 0);
+		napi_schedule(&tr->napi);
+		return HRTIMER_NORESTART;
+	}
+	tr->timer_at = 0;
+	at = trunk_due(tr);
+	if (at && at <= now)
+		napi_schedule(&tr->napi);
+	else
+		tbib_trunk_timer(tr, now);
+	spin_unlock(&tr->tx_lock);
+	tbib_trunk_run(tr);
+	return HRTIMER_NORESTART;
 }
 
 /* ---- run ---------------------------------------------------------------- */
