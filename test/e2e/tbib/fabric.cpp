@@ -42,7 +42,7 @@ fs::path make_tree() {
 }
 
 std::vector<std::string> modules(const FabricOptions& o) {
-    std::vector<std::string> m{"thunderbolt", "ib_uverbs", "rdma_ucm", "crc32c_generic"};
+    std::vector<std::string> m{"thunderbolt", "ib_uverbs", "rdma_ucm"};
     if (o.stock_net) {
         m.emplace_back("thunderbolt_net");
     }
@@ -111,7 +111,8 @@ Fabric::~Fabric() {
 }
 
 void Fabric::load_module(unsigned host) {
-    this->host(host).must("insmod /opt/tbib/tbib-$(uname -r | cut -d. -f1,2).ko");
+    this->host(host).must("k=/opt/tbib/tbib-$(uname -r | cut -d. -f1,2).ko; "
+                          "modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k");
 }
 
 void Fabric::start_daemon(unsigned host, const std::string& arguments) {
