@@ -170,6 +170,9 @@ int tbib_trunk_napi_add(struct tbib_trunk *tr)
 
 	if (!dev)
 		return -ENODEV;
+	/* already: it was made while tbib0 was being attached */
+	if (tr->napi_on)
+		return 0;
 	netif_napi_add(dev, &tr->napi, tbib_trunk_poll);
 	napi_enable(&tr->napi);
 	tr->napi_on = true;
