@@ -264,13 +264,20 @@ void tbib_verbs_ib_name(struct tbib_node *node, char *buf, size_t len)
 
 int tbib_verbs_init(void)
 {
-	return register_module_notifier(&module_nb);
+	int ret = register_module_notifier(&module_nb);
+
+	if (ret)
+		return ret;
+	ret = tbib_client_register();
+	if (ret)
+		unregister_module_notifier(&module_nb);
+	return ret;
 }
 
 /* after tbib_verbs_unregister() */
 void tbib_verbs_exit(void)
 {
+	tbib_client_unregister();
 	unregister_module_notifier(&module_nb);
 	cancel_delayed_work_sync(&revive);
-	/* objects that are freed by RCU callbacks of ours: none use our text */
 }

@@ -82,6 +82,7 @@ struct tbib_ibdev {
 	u32 next_ah;
 	u32 next_mr;
 	u8 port_state;
+	bool removing;		/* programs are about to be cut off */
 	spinlock_t gone_lock;	/* guards @gone and @gone_core */
 	struct tbib_verbs_stats gone;
 	struct tbib_qp_stats gone_core;
@@ -164,7 +165,6 @@ struct tbib_srq {
 	struct tbib_rq rq;
 	bool user;
 	u32 limit;
-	u32 num;
 	struct work_struct limit_event;
 };
 
@@ -334,6 +334,10 @@ int tbib_port_immutable(struct ib_device *ib, u32 port,
 			struct ib_port_immutable *imm);
 enum rdma_link_layer tbib_link_layer(struct ib_device *ib, u32 port);
 struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port);
+
+/* client.c */
+int tbib_client_register(void);
+void tbib_client_unregister(void);
 
 /* ucontext.c */
 int tbib_alloc_ucontext(struct ib_ucontext *ib, struct ib_udata *udata);

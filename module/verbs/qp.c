@@ -302,6 +302,12 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	/* erase, stop, wait, free */
 	xa_erase(&q->dev->qps, q->core.qpn);
 	spin_lock_irqsave(&q->lock, flags);
+	if (q->user && READ_ONCE(q->dev->removing)) {
+		/* the program may only poll: let it find flushed requests */
+		tbib_sq_pull(q);
+		tbib_qp_modify(&q->core, TBIB_QPS_ERR, &none);
+		tbib_recv_flush(q);
+	}
 	tbib_qp_modify(&q->core, TBIB_QPS_RESET, &none);
 	q->dying = true;
 	spin_unlock_irqrestore(&q->lock, flags);

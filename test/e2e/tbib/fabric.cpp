@@ -99,8 +99,17 @@ Fabric::Fabric(FabricOptions options) : options_(std::move(options)), tree_(make
             start_daemon(i);
         }
     }
-    if (options_.plugged && options_.daemon && !wait_active()) {
+    if (!options_.plugged || !options_.daemon) {
+        return;
+    }
+    if (!wait_active()) {
         throw LabError("tbib0 did not become ACTIVE\n" + lab_->report());
+    }
+    // Addresses come a moment after the routes.
+    for (unsigned i = 1; i < options_.hosts; ++i) {
+        if (!wait_ping(this->host(0), address(i))) {
+            throw LabError("no ping from h0 to h" + std::to_string(i) + "\n" + lab_->report());
+        }
     }
 }
 
