@@ -101,6 +101,7 @@ static int ring_attach(struct tbib_flink *fl, u8 i, int nhi)
 	fr->dev = tbib_ring_dma(fr->ring);
 	fr->slot = slot;
 	fr->nhi = nhi;
+	fr->masked = 1;
 	ret = ctrl_alloc(fr);
 	if (ret)
 		return ret;
@@ -351,8 +352,10 @@ static void rx_ready(struct tbib_ring *ring)
 {
 	struct tbib_fring *fr = tbib_ring_priv(ring);
 
-	if (fr)
-		napi_schedule(&fr->trunk->napi);
+	if (!fr)
+		return;
+	WRITE_ONCE(fr->masked, 1);
+	napi_schedule(&fr->trunk->napi);
 }
 
 const struct tbib_fabric_ops tbib_fabric_ring_ops = {

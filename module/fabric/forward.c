@@ -13,9 +13,10 @@
 #include "priv.h"
 
 #define FWD_AGE_NS	(10 * NSEC_PER_MSEC)
+#define FWD_LONE_NS	(100 * NSEC_PER_MSEC)	/* nothing queues behind it */
+#define FWD_MARK_NS	(FWD_AGE_NS / 4)
 #define FWD_MIN_LIMIT	(4 * TBIB_TRAIN_FRAMES)
 #define FWD_QUANTUM	TBIB_TRAIN_FRAMES
-#define FWD_NO_AGE	(~0ull)
 
 static struct kmem_cache *fwd_cache;
 
@@ -171,7 +172,18 @@ static struct tbib_fwd *flow_take(struct tbib_fwd_queue *q,
 	return f;
 }
 
-/* deficit round robin; what is older than @now - 10 ms goes to @old */
+/*
+ * Too old to be sent? A train with nothing behind it has not met congestion: it
+ * waited for this CPU or for a cable that is coming back, so it gets more time.
+ */
+static bool flow_stale(const struct tbib_fwd_flow *flow, u64 now)
+{
+	u64 age = flow->head->next ? FWD_AGE_NS : FWD_LONE_NS;
+
+	return flow->head->at + age < now;
+}
+
+/* deficit round robin; what is too old goes to @old */
 static struct tbib_fwd *fwd_next(struct tbib_fwd_queue *q, u64 now,
 				 struct tbib_fwd **old)
 {
@@ -181,7 +193,7 @@ static struct tbib_fwd *fwd_next(struct tbib_fwd_queue *q, u64 now,
 
 		flow = list_first_entry(&q->active, struct tbib_fwd_flow,
 					active);
-		if (flow->head->at + FWD_AGE_NS < now) {
+		if (flow_stale(flow, now)) {
 			s32 deficit = flow->deficit;
 
 			f = flow_take(q, flow);
@@ -212,7 +224,7 @@ void tbib_fwd_age(struct tbib_trunk *tr, u64 now)
 
 		spin_lock_bh(&q->lock);
 		list_for_each_entry_safe(flow, tmp, &q->active, active)
-			while (flow->head && flow->head->at + FWD_AGE_NS < now) {
+			while (flow->head && flow_stale(flow, now)) {
 				struct tbib_fwd *f = flow_take(q, flow);
 
 				f->next = old;
@@ -267,6 +279,7 @@ struct tbib_train *tbib_fwd_pull(struct tbib_trunk *tr, unsigned int lane,
 	struct tbib_fwd_queue *q = &tr->lane[lane].fwd;
 	struct tbib_fwd *f = NULL, *old = NULL;
 	struct tbib_train *t = tr->free;
+	u64 now = ktime_get_ns();
 
 	if (!t)
 		return NULL;
@@ -274,13 +287,16 @@ struct tbib_train *tbib_fwd_pull(struct tbib_trunk *tr, unsigned int lane,
 	if (!idle && ++q->turn > q->n_active)
 		q->turn = 0;
 	else
-		f = fwd_next(q, ktime_get_ns(), &old);
+		f = fwd_next(q, now, &old);
 	spin_unlock(&q->lock);
 	tr->stats.transit_drops += fwd_drop_list(old);
 	if (!f)
 		return NULL;
 	tr->free = t->next;
 	fwd_fill(t, f, lane);
+	/* a link may do less than its nominal rate: waiting time tells too */
+	if (now > f->at + FWD_MARK_NS)
+		t->flags |= TBIB_FF_MARK;
 	page_drop(f->kind, f->hdr);
 	kmem_cache_free(fwd_cache, f);
 	return t;

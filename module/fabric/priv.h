@@ -75,6 +75,7 @@ struct tbib_fring {
 	u8 nhi;			/* index of the NHI in dma tables */
 	bool joined;
 	bool stopping;
+	int masked;		/* its interrupt has come and is masked */
 	u32 posted;		/* frames not given back; tx_lock */
 	struct page *ctrl;
 	dma_addr_t ctrl_dma;

@@ -402,13 +402,21 @@ static void poll_tx(struct tbib_trunk *tr, u32 bits)
 	tbib_trunk_run(tr);
 }
 
+/*
+ * Only those whose interrupt had come: each unmask reads a register. One that
+ * comes from now on marks its ring before it asks for another poll.
+ */
 static void unmask(struct tbib_trunk *tr)
 {
 	u8 i;
 
-	for (i = 0; i < tr->n_poll; i++)
-		if (!tr->poll[i]->stopping)
-			tbib_ring_unmask(tr->poll[i]->ring);
+	for (i = 0; i < tr->n_poll; i++) {
+		struct tbib_fring *fr = tr->poll[i];
+
+		if (!fr->stopping && READ_ONCE(fr->masked) &&
+		    xchg(&fr->masked, 0))
+			tbib_ring_unmask(fr->ring);
+	}
 }
 
 /* tbib_trunk_poll() - NAPI poll of a trunk */
