@@ -260,7 +260,10 @@ def try_programs(lab, addresses):
         output = lab.run(1, f"for i in $(seq 20); do timeout 30 {client} && exit; sleep 0.3; done;"
                             " exit 1")
         serving.result()
-    Progress.show(client, "\n".join(line[:76] for line in output.splitlines()[-2:]))
+    echoed = [line for line in output.splitlines() if line.startswith("ping data:")]
+    if len(echoed) < 10:
+        raise DemoError(f"rping brought {len(echoed)} of 10 messages back", output)
+    Progress.show(client, f"{echoed[-1][:60]}...\n{len(echoed)} messages echoed")
 
 
 def stock_network(lab):

@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(cable_out_for_five_seconds) {
 
 BOOST_AUTO_TEST_CASE(daemon_restarts_and_dies_during_traffic) {
     Fabric f;
-    auto pings = f.host(0).start("ping -q -i 0.05 -c 200 -W 5 " + f.address(1));
+    auto pings = f.host(0).start("ping -O -D -i 0.05 -c 200 -W 5 " + f.address(1) + " | grep -v 'bytes from'");
     Load load(f, 600);
     std::this_thread::sleep_for(2s);
     f.host(0).must("kill -TERM $(cat /run/tbib/pid)");
@@ -118,16 +118,25 @@ BOOST_AUTO_TEST_CASE(rmmod_rdma_rxe) {
     f.host(0).must("modprobe rdma_rxe; rdma link add rxe0 type rxe netdev lo");
     const auto before = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
     auto pings = f.host(0).start("ping -q -i 0.05 -c 160 -W 5 " + f.address(1));
-    auto server = f.host(0).start(kCheck + "-n 100000");
-    auto client = f.host(1).start("sleep 1; " + kCheck + "-n 100000 " + f.address(0));
-    std::this_thread::sleep_for(3s);
-    BOOST_TEST(server.running());
+    // One program that only polls mapped memory, one that sleeps for events.
+    auto far_bw = f.host(1).start("ib_write_bw -d tbib0 -F -D 60");
+    auto far_rping = f.host(1).start("rping -s -a " + f.address(1) + " -C 1000000");
+    auto bw = f.host(0).start("sleep 1; ib_write_bw -d tbib0 -F -D 60 " + f.address(1));
+    auto rping = f.host(0).start("sleep 1; rping -c -C 1000000 -a " + f.address(1));
+    std::this_thread::sleep_for(4s);
+    BOOST_TEST(bw.running());
+    BOOST_TEST(rping.running());
     f.host(0).must("rmmod rdma_rxe", 20s);
-    // The program on this host is told so; it does not hang.
-    BOOST_TEST(tblab::eventually([&] { return !server.running(); }, 2s));
-    BOOST_TEST(server.wait(5s).rc != 0);
+    BOOST_TEST(tblab::eventually([&] { return !bw.running() && !rping.running(); }, 2s));
+    for (auto* job : {&bw, &rping}) {
+        if (!job->running()) {
+            BOOST_TEST(job->wait(1s).rc != 0);
+        }
+        job->kill();
+    }
     BOOST_TEST(tblab::eventually([&] { return f.port_state(0) == "ACTIVE"; }, 1500ms));
-    client.wait(30s);
+    far_bw.kill();
+    far_rping.kill();
     const auto p = pings.wait(30s);
     BOOST_TEST(p.out.find(" 0% packet loss") != std::string::npos, p.out);
     const auto after = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
