@@ -15,6 +15,7 @@
 #define TBIB_RING_INTERNAL_H
 
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
@@ -45,7 +46,8 @@ struct tbib_slot {
  * struct tbib_ring - one NHI TX/RX ring pair
  * @tx_head, @tx_tail: counters of posted and reaped frames; guarded by the
  *	fabric's tx lock, by link->mutex once link_down has returned
- * @starved: somebody waits for room; a completion calls rx_ready()
+ * @starved: somebody waits for room; @room_timer calls rx_ready() then
+ * @room_wait: its next delay, @room_tail: what @tx_tail was at the last one
  * @polls: calls of tbib_ring_poll(), for the watchdog
  */
 struct tbib_ring {
@@ -62,6 +64,10 @@ struct tbib_ring {
 	bool running;
 	bool starved;
 	bool live;		/* rx_ready() may be called */
+
+	struct hrtimer room_timer;
+	u64 room_wait;
+	u32 room_tail;
 
 	struct timer_list watchdog;
 	unsigned long polls;
@@ -211,6 +217,7 @@ void tbib_ring_tx_callback(struct tb_ring *tb, struct ring_frame *frame,
 void tbib_ring_rx_callback(struct tb_ring *tb, struct ring_frame *frame,
 			   bool canceled);
 void tbib_ring_watchdog(struct timer_list *timer);
+enum hrtimer_restart tbib_ring_room_timer(struct hrtimer *timer);
 int tbib_ring_post_rx(struct tbib_ring *ring, struct tbib_slot *slot);
 
 /* nhi.c */

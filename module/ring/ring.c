@@ -92,6 +92,8 @@ struct tbib_ring *tbib_ring_new(struct tbib_link *link, unsigned int index)
 	ring->link = link;
 	ring->index = index;
 	timer_setup(&ring->watchdog, tbib_ring_watchdog, 0);
+	hrtimer_setup(&ring->room_timer, tbib_ring_room_timer, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL);
 
 	ring->tx_slot = kvcalloc(TBIB_RING_DEPTH, sizeof(*ring->tx_slot),
 				 GFP_KERNEL);
@@ -104,6 +106,12 @@ struct tbib_ring *tbib_ring_new(struct tbib_link *link, unsigned int index)
 				    RING_FLAG_FRAME | RING_FLAG_NO_INTERRUPT);
 	if (!ring->tx)
 		goto err_slots;
+	/*
+	 * Before 7.2 a TX ring always interrupts, and each one wakes a worker
+	 * only to say what tbib_ring_reap() finds by itself.
+	 */
+	if (ring->tx->irq > 0)
+		disable_irq(ring->tx->irq);
 	ring->rx = tb_ring_alloc_rx(link->tb_nhi, -1, TBIB_RING_DEPTH,
 				    RING_FLAG_FRAME, 0, BIT(TBIB_PDF_SOF),
 				    TBIB_PDF_EOF_MASK, tbib_ring_start_poll,
@@ -156,6 +164,7 @@ void tbib_ring_stop(struct tbib_ring *ring)
 		return;
 	ring->running = false;
 	timer_shutdown_sync(&ring->watchdog);
+	hrtimer_cancel(&ring->room_timer);
 	/*
 	 * An interrupt that nobody polled for has left its vector masked, and
 	 * tb_ring_stop() takes that for a bug. With the interrupt off, none can
