@@ -166,6 +166,7 @@ static int create_sq(struct tbib_vqp *q, struct ib_qp_cap *cap,
 		     struct ib_udata *udata, struct mminfo *mi)
 {
 	u32 room;
+	int err;
 
 	q->max_wr = max(cap->max_send_wr, 1u);
 	q->max_sge = max(cap->max_send_sge, 1u);
@@ -184,13 +185,19 @@ static int create_sq(struct tbib_vqp *q, struct ib_qp_cap *cap,
 	cap->max_inline_data = q->max_inline;
 	if (!udata)
 		return 0;
-	return tbib_queue_alloc(&q->sq, q->max_wr,
-				sizeof(struct rxe_send_wqe) + room, udata, mi);
+	err = tbib_queue_alloc(&q->sq, q->max_wr,
+			       sizeof(struct rxe_send_wqe) + room, udata, mi);
+	/* librxe posts until the ring is full: say what fits */
+	if (!err)
+		cap->max_send_wr = q->sq.mask;
+	return err;
 }
 
 static int create_rq(struct tbib_vqp *q, struct ib_qp_cap *cap,
 		     struct ib_udata *udata, struct mminfo *mi)
 {
+	int err;
+
 	if (q->srq) {
 		cap->max_recv_wr = 0;
 		cap->max_recv_sge = 0;
@@ -198,8 +205,11 @@ static int create_rq(struct tbib_vqp *q, struct ib_qp_cap *cap,
 	}
 	cap->max_recv_wr = max(cap->max_recv_wr, 1u);
 	cap->max_recv_sge = max(cap->max_recv_sge, 1u);
-	return tbib_rq_create(&q->rq, cap->max_recv_wr, cap->max_recv_sge,
-			      udata, mi);
+	err = tbib_rq_create(&q->rq, cap->max_recv_wr, cap->max_recv_sge,
+			     udata, mi);
+	if (!err && udata)
+		cap->max_recv_wr = q->rq.q.mask;
+	return err;
 }
 
 static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,

@@ -42,6 +42,8 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 			     &resp.mi);
 	if (err || !udata)
 		return err;
+	srq->rq.max_wr = srq->rq.q.mask;
+	attr->max_wr = srq->rq.max_wr;
 	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
 	if (err)
 		tbib_queue_free(&srq->rq.q);
