@@ -61,7 +61,7 @@ u32 tbib_wqe_size(u32 n_sge, u32 n_inl)
 
 	if (tail < n_inl)
 		tail = n_inl;
-	size = (u32)offsetof(struct tbib_wqe, sge) + tail;
+	size = (u32)offsetof(struct tbib_wqe, tail) + tail;
 	if (size < sizeof(struct tbib_wqe))
 		size = sizeof(struct tbib_wqe);
 	return (size + 7) & ~7u;
@@ -93,7 +93,7 @@ bool tbib_pkt_payload_from(struct tbib_qp *qp, const struct tbib_wqe *w,
 	if (len >= TBIB_ZCOPY_MIN)
 		return qp->ops->gather_raw(qp, w, off, len, t);
 	if (w->flags & TBIB_WF_INLINE)
-		memcpy(dst, w->inl + off, len);
+		memcpy(dst, tbib_wqe_inl(w) + off, len);
 	else
 		qp->ops->gather(qp, w, off, len, dst);
 	return true;

@@ -45,7 +45,7 @@ enum tbib_wr_op {
 #define TBIB_WF_SIGNALED	0x01
 #define TBIB_WF_FENCE		0x02
 #define TBIB_WF_SOLICITED	0x04
-#define TBIB_WF_INLINE		0x08	/* payload stands in inl[] */
+#define TBIB_WF_INLINE		0x08	/* payload stands in the WQE */
 
 enum tbib_status {	/* same order and meaning as enum ib_wc_status */
 	TBIB_OK, TBIB_LOC_LEN_ERR, TBIB_LOC_QP_OP_ERR, TBIB_LOC_EEC_OP_ERR,
@@ -95,12 +95,21 @@ struct tbib_wqe {
 	u8 prepared;
 	u16 notes;		/* UC/UD: trunk acks still to come */
 	u32 first_psn, last_psn;
-	/* the gather list, or inline data; @sge_max entries by host's choice */
-	union {
-		struct tbib_sge sge[1];
-		u8 inl[1];
-	};
+	/* the gather list, or inline data; as much as the host chose */
+	u64 tail[];
 };
+
+/** tbib_wqe_sge() - the gather list of @w, n_sge entries */
+static inline struct tbib_sge *tbib_wqe_sge(const struct tbib_wqe *w)
+{
+	return (struct tbib_sge *)(unsigned long)w->tail;
+}
+
+/** tbib_wqe_inl() - payload that stands in @w itself (TBIB_WF_INLINE) */
+static inline u8 *tbib_wqe_inl(const struct tbib_wqe *w)
+{
+	return (u8 *)(unsigned long)w->tail;
+}
 
 /** tbib_wqe_size() - bytes of a WQE with @n_sge entries or @n_inl bytes */
 u32 tbib_wqe_size(u32 n_sge, u32 n_inl);

@@ -279,7 +279,7 @@ u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w)
 		return TBIB_LOC_QP_OP_ERR;
 	if (w->flags & TBIB_WF_INLINE)
 		return TBIB_OK;
-	return tbib_sges_get(q, w->sge, w->n_sge, prepare_access(w));
+	return tbib_sges_get(q, tbib_wqe_sge(w), w->n_sge, prepare_access(w));
 }
 
 /* tbib_wqe_release() - see tbib_qp_ops.wqe_release */
@@ -288,7 +288,7 @@ void tbib_wqe_release(struct tbib_qp *core, struct tbib_wqe *w)
 	if (w->op == TBIB_WR_REG_MR && w->host)
 		tbib_mr_put(w->host);
 	else if (!(w->flags & TBIB_WF_INLINE))
-		tbib_sges_put(w->sge, w->n_sge);
+		tbib_sges_put(tbib_wqe_sge(w), w->n_sge);
 	if (w->av.ah)
 		tbib_addr_put(w->av.ah);
 	w->av.ah = NULL;
@@ -300,9 +300,9 @@ void tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 		 u32 len, u8 *dst)
 {
 	if (w->flags & TBIB_WF_INLINE)
-		memcpy(dst, w->inl + off, len);
+		memcpy(dst, tbib_wqe_inl(w) + off, len);
 	else
-		sges_read(w->sge, w->n_sge, off, len, dst);
+		sges_read(tbib_wqe_sge(w), w->n_sge, off, len, dst);
 }
 
 bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
@@ -314,7 +314,7 @@ bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 	u8 *dst;
 
 	if (!(w->flags & TBIB_WF_INLINE)) {
-		sge = sge_at(w->sge, w->n_sge, &in_sge);
+		sge = sge_at(tbib_wqe_sge(w), w->n_sge, &in_sge);
 		if (sge && len <= sge->len - in_sge &&
 		    raw_direct(t, sge->mr, sge->addr + in_sge, len))
 			return true;
@@ -329,7 +329,7 @@ bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 void tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 		  const struct tbib_payload *p, bool last)
 {
-	sges_write(w->sge, w->n_sge, off, p, last);
+	sges_write(tbib_wqe_sge(w), w->n_sge, off, p, last);
 }
 
 void tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,

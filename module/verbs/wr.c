@@ -98,6 +98,7 @@ static u64 user_payload(struct tbib_vqp *q, struct tbib_wqe *w,
 {
 	u32 n = READ_ONCE(dma->num_sge);
 	u32 len = READ_ONCE(dma->length);
+	struct tbib_sge *sge = tbib_wqe_sge(w);
 	u64 length = 0;
 	u32 i;
 
@@ -108,7 +109,7 @@ static u64 user_payload(struct tbib_vqp *q, struct tbib_wqe *w,
 			return 0;
 		}
 		w->flags |= TBIB_WF_INLINE;
-		unsafe_memcpy(w->inl, dma->inline_data, len,
+		unsafe_memcpy(tbib_wqe_inl(w), dma->inline_data, len,
 			      /* the slot has max_inline bytes here */);
 		return len;
 	}
@@ -117,11 +118,11 @@ static u64 user_payload(struct tbib_vqp *q, struct tbib_wqe *w,
 		return 0;
 	}
 	for (i = 0; i < n; i++) {
-		w->sge[i].addr = READ_ONCE(dma->sge[i].addr);
-		w->sge[i].len = READ_ONCE(dma->sge[i].length);
-		w->sge[i].lkey = READ_ONCE(dma->sge[i].lkey);
-		w->sge[i].mr = NULL;
-		length += w->sge[i].len;
+		sge[i].addr = READ_ONCE(dma->sge[i].addr);
+		sge[i].len = READ_ONCE(dma->sge[i].length);
+		sge[i].lkey = READ_ONCE(dma->sge[i].lkey);
+		sge[i].mr = NULL;
+		length += sge[i].len;
 	}
 	w->n_sge = n;
 	return length;
@@ -166,7 +167,7 @@ static void wqe_from_user(struct tbib_vqp *q, struct tbib_wqe *w, u32 index)
 
 	memcpy(&wr, &u->wr, sizeof(wr));
 	barrier();	/* everything below looks at the copy */
-	memset(w, 0, offsetof(struct tbib_wqe, sge));
+	memset(w, 0, offsetof(struct tbib_wqe, tail));
 	w->wr_id = wr.wr_id;
 	w->flags = wqe_flags(wr.send_flags);
 	so = find_op(q, wr.opcode);
@@ -238,26 +239,27 @@ void tbib_sq_discard(struct tbib_vqp *q)
 static u64 kernel_payload(struct tbib_wqe *w, const struct ib_send_wr *wr)
 {
 	u64 length = 0;
-	u8 *dst = w->inl;
+	struct tbib_sge *sge = tbib_wqe_sge(w);
+	u8 *dst = tbib_wqe_inl(w);
 	int i;
 
 	if (wr->send_flags & IB_SEND_INLINE) {
 		w->flags |= TBIB_WF_INLINE;
 		for (i = 0; i < wr->num_sge; i++) {
-			const struct ib_sge *sge = &wr->sg_list[i];
+			const struct ib_sge *from = &wr->sg_list[i];
 
 			unsafe_memcpy(dst + length,
-				      (void *)(uintptr_t)sge->addr,
-				      sge->length, /* kernel_check() */);
-			length += sge->length;
+				      (void *)(uintptr_t)from->addr,
+				      from->length, /* kernel_check() */);
+			length += from->length;
 		}
 		return length;
 	}
 	for (i = 0; i < wr->num_sge; i++) {
-		w->sge[i].addr = wr->sg_list[i].addr;
-		w->sge[i].len = wr->sg_list[i].length;
-		w->sge[i].lkey = wr->sg_list[i].lkey;
-		w->sge[i].mr = NULL;
+		sge[i].addr = wr->sg_list[i].addr;
+		sge[i].len = wr->sg_list[i].length;
+		sge[i].lkey = wr->sg_list[i].lkey;
+		sge[i].mr = NULL;
 		length += wr->sg_list[i].length;
 	}
 	w->n_sge = wr->num_sge;
@@ -327,7 +329,7 @@ static int post_one(struct tbib_vqp *q, const struct ib_send_wr *wr)
 	w = tbib_sq_slot(&q->core);
 	if (!w)
 		return -ENOMEM;
-	memset(w, 0, offsetof(struct tbib_wqe, sge));
+	memset(w, 0, offsetof(struct tbib_wqe, tail));
 	w->wr_id = wr->wr_id;
 	w->flags = wqe_flags(wr->send_flags);
 	w->op = so->op;

@@ -94,7 +94,7 @@ struct Ops {
                              w->op == TBIB_WR_FETCH_ADD
                          ? TBIB_ACC_LOCAL_WRITE
                          : 0;
-        return get_sges(q, w->sge, w->n_sge, access);
+        return get_sges(q, tbib_wqe_sge(w), w->n_sge, access);
     }
 
     static u8 get_sges(Qp& q, tbib_sge* sge, u32 n, u32 access)
@@ -123,12 +123,12 @@ struct Ops {
     {
         Qp& q = Qp::of(core);
         q.wqe_refs--;
-        if (!(w->flags & TBIB_WF_INLINE)) put_sges(w->sge, w->n_sge);
+        if (!(w->flags & TBIB_WF_INLINE)) put_sges(tbib_wqe_sge(w), w->n_sge);
     }
 
     static void gather(tbib_qp*, const tbib_wqe* w, u32 off, u32 len, u8* dst)
     {
-        walk(w->sge, w->n_sge, off, len, [&](Mr*, u8* src, u32 run) {
+        walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr*, u8* src, u32 run) {
             memcpy(dst, src, run);
             dst += run;
         });
@@ -148,7 +148,7 @@ struct Ops {
         u8* data = nullptr;
 
         if (q.page_missing()) return false;
-        walk(w->sge, w->n_sge, off, len, [&](Mr* m, u8* src, u32) {
+        walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr* m, u8* src, u32) {
             if (!parts++) {
                 mr = m;
                 data = src;
@@ -168,7 +168,7 @@ struct Ops {
                         bool last)
     {
         Qp::of(core).last_flags += last;
-        scatter_to(w->sge, w->n_sge, off, p);
+        scatter_to(tbib_wqe_sge(w), w->n_sge, off, p);
     }
 
     static u8 recv_get(tbib_qp* core, tbib_rwqe* r)
@@ -483,9 +483,9 @@ bool Qp::post(const Send& s)
     w->length = 0;
     if (s.flags & TBIB_WF_INLINE) {
         w->length = static_cast<u32>(s.inl.size());
-        if (!s.inl.empty()) memcpy(w->inl, s.inl.data(), s.inl.size());
+        if (!s.inl.empty()) memcpy(tbib_wqe_inl(w), s.inl.data(), s.inl.size());
     } else {
-        tbib_sge* list = w->sge;
+        tbib_sge* list = tbib_wqe_sge(w);
         for (const tbib_sge& e : s.sges) {
             w->length += e.len;
             *list = e;
