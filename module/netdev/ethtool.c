@@ -45,9 +45,9 @@ static void get_ringparam(struct net_device *dev, struct ethtool_ringparam *r,
 			  struct kernel_ethtool_ringparam *kr,
 			  struct netlink_ext_ack *extack)
 {
-	r->rx_max_pending = TBIB_RING_DEPTH;
-	r->tx_max_pending = TBIB_RING_DEPTH;
-	r->rx_pending = TBIB_RING_DEPTH;
+	r->rx_max_pending = TBIB_RX_RING;
+	r->tx_max_pending = TBIB_TX_RING;
+	r->rx_pending = TBIB_RX_RING;
 	r->tx_pending = TBIB_TX_DEPTH;
 }
 

@@ -25,7 +25,7 @@
 #include "proto/trunk.h"
 #include "ring.h"
 
-#define TBIB_RX_BUFFERS		(TBIB_RING_DEPTH - 1)	/* the NHI's maximum */
+#define TBIB_RX_BUFFERS		(TBIB_RX_RING - 1)	/* the NHI's maximum */
 #define TBIB_PLAN_RINGS		2	/* express and bulk (design D6) */
 
 /**

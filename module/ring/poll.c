@@ -15,10 +15,12 @@
 #define POOL_MAX	8192
 
 /*
- * How long to wait for room in a TX ring before looking again: about half of
- * what 128 frames take at 12 Gb/s, and longer as long as nothing moves.
+ * How long to wait for room in a TX ring before looking again. It follows the
+ * pace of the NHI, so that about half of the ring is free then: sooner costs
+ * wake-ups for a train or two, later lets the ring run dry. At 12 Gb/s half a
+ * ring takes 175 us.
  */
-#define ROOM_WAIT_MIN	(150 * NSEC_PER_USEC)
+#define ROOM_WAIT_MIN	(100 * NSEC_PER_USEC)
 #define ROOM_WAIT_MAX	(2 * NSEC_PER_MSEC)
 
 /* Half of the time within which a lost interrupt shall be noticed. */
@@ -88,13 +90,17 @@ enum hrtimer_restart tbib_ring_room_timer(struct hrtimer *timer)
 
 static void wait_for_room(struct tbib_ring *ring)
 {
+	u32 moved;
+
 	if (READ_ONCE(ring->starved))
 		return;
 	WRITE_ONCE(ring->starved, true);
-	if (ring->room_tail != ring->tx_tail || !ring->room_wait)
-		ring->room_wait = ROOM_WAIT_MIN;
-	else
-		ring->room_wait = min(2 * ring->room_wait, ROOM_WAIT_MAX);
+	moved = ring->tx_tail - ring->room_tail;
+	if (moved < TBIB_TX_DEPTH / 4)
+		ring->room_wait *= 2;
+	else if (moved > TBIB_TX_DEPTH * 3 / 4)
+		ring->room_wait /= 2;
+	ring->room_wait = clamp(ring->room_wait, ROOM_WAIT_MIN, ROOM_WAIT_MAX);
 	ring->room_tail = ring->tx_tail;
 	hrtimer_start(&ring->room_timer, ns_to_ktime(ring->room_wait),
 		      HRTIMER_MODE_REL);
@@ -124,7 +130,7 @@ void tbib_ring_post(struct tbib_ring *ring, const struct tbib_tx_frame *f,
 	for (i = 0; i < n; i++, f++) {
 		struct tbib_slot *slot;
 
-		slot = &ring->tx_slot[ring->tx_head++ % TBIB_RING_DEPTH];
+		slot = &ring->tx_slot[ring->tx_head++ % TBIB_TX_RING];
 		slot->ring = ring;
 		slot->cookie = f->cookie;
 		slot->done = false;
@@ -158,7 +164,7 @@ void tbib_ring_reap(struct tbib_ring *ring)
 	while (ring->tx_tail != ring->tx_head) {
 		struct tbib_slot *slot;
 
-		slot = &ring->tx_slot[ring->tx_tail % TBIB_RING_DEPTH];
+		slot = &ring->tx_slot[ring->tx_tail % TBIB_TX_RING];
 		if (!smp_load_acquire(&slot->done))
 			break;
 		ring->tx_tail++;

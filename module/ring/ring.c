@@ -10,7 +10,7 @@
 #include "internal.h"
 
 /* Pages that wait in the pool for reuse, besides those that are posted. */
-#define POOL_PAGES	(4 * TBIB_RING_DEPTH)
+#define POOL_PAGES	(4 * TBIB_RX_RING)
 
 static struct page_pool *pool_new(struct device *dma)
 {
@@ -95,14 +95,14 @@ struct tbib_ring *tbib_ring_new(struct tbib_link *link, unsigned int index)
 	hrtimer_setup(&ring->room_timer, tbib_ring_room_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL);
 
-	ring->tx_slot = kvcalloc(TBIB_RING_DEPTH, sizeof(*ring->tx_slot),
+	ring->tx_slot = kvcalloc(TBIB_TX_RING, sizeof(*ring->tx_slot),
 				 GFP_KERNEL);
 	ring->rx_slot = kvcalloc(TBIB_RX_BUFFERS, sizeof(*ring->rx_slot),
 				 GFP_KERNEL);
 	if (!ring->tx_slot || !ring->rx_slot)
 		goto err_slots;
 
-	ring->tx = tb_ring_alloc_tx(link->tb_nhi, -1, TBIB_RING_DEPTH,
+	ring->tx = tb_ring_alloc_tx(link->tb_nhi, -1, TBIB_TX_RING,
 				    RING_FLAG_FRAME | RING_FLAG_NO_INTERRUPT);
 	if (!ring->tx)
 		goto err_slots;
@@ -112,7 +112,7 @@ struct tbib_ring *tbib_ring_new(struct tbib_link *link, unsigned int index)
 	 */
 	if (ring->tx->irq > 0)
 		disable_irq(ring->tx->irq);
-	ring->rx = tb_ring_alloc_rx(link->tb_nhi, -1, TBIB_RING_DEPTH,
+	ring->rx = tb_ring_alloc_rx(link->tb_nhi, -1, TBIB_RX_RING,
 				    RING_FLAG_FRAME, 0, BIT(TBIB_PDF_SOF),
 				    TBIB_PDF_EOF_MASK, tbib_ring_start_poll,
 				    ring);
@@ -214,6 +214,6 @@ void tbib_ring_give_back(struct tbib_ring *ring)
 	ring->rx = NULL;
 	ring->tx = NULL;
 	for (i = ring->tx_tail; i != ring->tx_head; i++)
-		ring->tx_slot[i % TBIB_RING_DEPTH].done = true;
+		ring->tx_slot[i % TBIB_TX_RING].done = true;
 	tbib_ring_reap(ring);
 }

@@ -102,7 +102,8 @@ struct tbib_rx_desc {
 	bool bad;		/* CRC error or buffer overrun */
 };
 
-#define TBIB_RING_DEPTH		256	/* descriptors, TX and RX each */
+#define TBIB_TX_RING		256	/* descriptors */
+#define TBIB_RX_RING		512
 #define TBIB_TX_DEPTH		128	/* frames in flight at most (facts) */
 
 /**
