@@ -261,8 +261,10 @@ void tbib_qp_to_err(struct tbib_qp *qp, bool keep_answer)
 
 	if (!keep_answer) {
 		tbib_rd_drop_all(qp);
-		if (qp->state != TBIB_QPS_ERR)
+		if (qp->state != TBIB_QPS_ERR) {
 			qp->resp.ack_pending = false;
+			qp->resp.ack_at = 0;
+		}
 	}
 	if (qp->state == TBIB_QPS_ERR)
 		return;
@@ -378,6 +380,8 @@ static enum tbib_fill fill_rc(struct tbib_qp *qp, struct tbib_train *t,
 	/* there is a route (again): time runs from the first packet sent */
 	if (qp->req.una_psn == qp->req.max_psn)
 		qp->comp.ack_deadline = 0;
+	if (requests)
+		tbib_resp_turn(qp, now);
 	step = tbib_resp_fill(qp, t, requests ? TBIB_RESP_RAW_SHARE :
 			      TBIB_MAX_RAW);
 	if (step == TBIB_TX_HELD) {
@@ -459,7 +463,7 @@ void tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
 	switch (qp->service) {
 	case TBIB_RC:
 		if (bth->info->flags & TBIB_OI_REQUEST)
-			tbib_resp_rx(qp, bth, pkt);
+			tbib_resp_rx(qp, bth, pkt, now);
 		else
 			tbib_comp_rx(qp, bth, pkt, now);
 		break;
@@ -486,6 +490,7 @@ void tbib_qp_recv_posted(struct tbib_qp *qp)
 	r->ack_pending = true;
 	r->ack_syndrome = TBIB_NAK_PSN_SEQ;
 	r->ack_psn = r->epsn;
+	r->ack_at = 0;
 }
 
 /* --- time ---------------------------------------------------------------- */
@@ -502,6 +507,7 @@ u64 tbib_qp_deadline(const struct tbib_qp *qp)
 	const struct tbib_comp *c = &qp->comp;
 	u64 d = c->rnr_deadline;
 
+	d = earlier(d, qp->resp.ack_at);
 	if (!c->stalled)
 		d = earlier(d, earlier(c->ack_deadline, c->probe_deadline));
 	return qp->req.held ? earlier(d, qp->req.again_at) : d;
@@ -511,6 +517,7 @@ void tbib_qp_timer(struct tbib_qp *qp, u64 now)
 {
 	if (qp->req.held && now >= qp->req.again_at)
 		qp->req.held = false;
+	tbib_resp_timer(qp, now);
 	if (qp->state == TBIB_QPS_RTS || qp->state == TBIB_QPS_SQD)
 		tbib_comp_timer(qp, now);
 }

@@ -24,6 +24,7 @@
 
 #define TBIB_MAX_SGE		32
 #define TBIB_MAX_INLINE		512	/* bytes in a WQE, also TBIB_MAX_SGE * 16 */
+#define TBIB_ACK_WAIT_MAX	500000ull	/* ns that an ACK waits for company */
 #define TBIB_MAX_RD_ATOMIC	16
 #define TBIB_ZCOPY_MIN		2048	/* payload from here on goes out of line */
 #define TBIB_MAX_MSG		0x80000000u
@@ -318,6 +319,11 @@ struct tbib_resp {
 	bool ack_pending;
 	u8 ack_syndrome;
 	u32 ack_psn;
+	u64 ack_at;		/* it may wait for our next request till then */
+	/* do messages of the peer and of ours take turns? */
+	bool pingpong;
+	bool turn;		/* a message came in, none of ours went since */
+	u64 turn_at;
 	struct tbib_rd_res rd[TBIB_MAX_RD_ATOMIC];
 	u8 rd_head, rd_count;	/* ring in PSN order, newest before rd_head */
 	u8 rd_active;		/* of them, those with responses to be sent */

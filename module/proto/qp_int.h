@@ -152,14 +152,17 @@ void tbib_comp_timer(struct tbib_qp *qp, u64 now);
 /* --- responder.c, resp_read.c -------------------------------------------- */
 
 void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
-		  const struct tbib_pkt *pkt);
+		  const struct tbib_pkt *pkt, u64 now);
 bool tbib_resp_ready(const struct tbib_qp *qp);
 enum tbib_tx_step tbib_resp_fill(struct tbib_qp *qp, struct tbib_train *t,
 				 u32 raw_share);
+/** tbib_resp_turn() - our side is about to send requests */
+void tbib_resp_turn(struct tbib_qp *qp, u64 now);
+void tbib_resp_timer(struct tbib_qp *qp, u64 now);
 
 /**
  * struct tbib_resp_pkt - a request packet on its way through the responder
- * @flags: of its opcode; @len: payload bytes
+ * @flags: of its opcode; @len: payload bytes; @now: ns
  * @status, @nak: why it was refused: for the receive WQE, for the peer
  */
 struct tbib_resp_pkt {
@@ -167,6 +170,7 @@ struct tbib_resp_pkt {
 	const struct tbib_pkt *pkt;
 	u32 flags;
 	u32 len;
+	u64 now;
 	u8 status;
 	u8 nak;
 };

@@ -334,6 +334,51 @@ static void answer(struct tbib_qp *qp, u8 syndrome, u32 psn)
 	r->ack_pending = true;
 	r->ack_syndrome = syndrome;
 	r->ack_psn = psn;
+	r->ack_at = 0;
+}
+
+/*
+ * Where each message is answered by one of ours, the ACK waits half a round
+ * trip for it and shares its frame: a frame and an interrupt less for both.
+ * One that waited in vain, or a second message, ends that.
+ */
+static u64 ack_wait(const struct tbib_qp *qp)
+{
+	u64 half = qp->comp.srtt / 2;
+
+	return half < TBIB_ACK_WAIT_MAX ? half : TBIB_ACK_WAIT_MAX;
+}
+
+static void message_came(struct tbib_qp *qp, u64 now)
+{
+	struct tbib_resp *r = &qp->resp;
+
+	if (r->turn)
+		r->pingpong = false;
+	r->turn = true;
+	r->turn_at = now;
+	if (r->pingpong && r->ack_pending)
+		r->ack_at = now + ack_wait(qp);
+}
+
+void tbib_resp_turn(struct tbib_qp *qp, u64 now)
+{
+	struct tbib_resp *r = &qp->resp;
+
+	if (r->turn)
+		r->pingpong = now - r->turn_at < ack_wait(qp);
+	r->turn = false;
+	r->ack_at = 0;		/* it rides with them */
+}
+
+void tbib_resp_timer(struct tbib_qp *qp, u64 now)
+{
+	struct tbib_resp *r = &qp->resp;
+
+	if (!r->ack_at || now < r->ack_at)
+		return;
+	r->ack_at = 0;
+	r->pingpong = false;
 }
 
 static enum tbib_resp_step accept(struct tbib_qp *qp,
@@ -344,6 +389,8 @@ static enum tbib_resp_step accept(struct tbib_qp *qp,
 	/* a NAK that has not gone yet is out of date */
 	if (rp->b->ack_req || nak_pending(r))
 		answer(qp, TBIB_AETH_ACK_UNLIM, r->epsn);
+	if (rp->flags & TBIB_OI_LAST)
+		message_came(qp, rp->now);
 	r->epsn = tbib_psn_add(r->epsn, 1);
 	return RESP_DONE;
 }
@@ -416,7 +463,7 @@ static enum tbib_resp_step refuse_fatal(struct tbib_qp *qp,
 }
 
 void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
-		  const struct tbib_pkt *pkt)
+		  const struct tbib_pkt *pkt, u64 now)
 {
 	enum tbib_resp_step step = RESP_CHK_PSN;
 	struct tbib_resp_pkt rp;
@@ -425,6 +472,7 @@ void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 	rp.pkt = pkt;
 	rp.flags = b->info->flags;
 	rp.len = tbib_payload_len(b, pkt);
+	rp.now = now;
 	rp.status = TBIB_OK;
 	rp.nak = 0;
 	while (step != RESP_DONE) {
@@ -474,7 +522,9 @@ void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 
 bool tbib_resp_ready(const struct tbib_qp *qp)
 {
-	return qp->resp.ack_pending || tbib_rd_active(qp);
+	const struct tbib_resp *r = &qp->resp;
+
+	return (r->ack_pending && !r->ack_at) || tbib_rd_active(qp);
 }
 
 static enum tbib_tx_step fill_ack(struct tbib_qp *qp, struct tbib_train *t)
@@ -491,6 +541,7 @@ static enum tbib_tx_step fill_ack(struct tbib_qp *qp, struct tbib_train *t)
 	if (!tbib_pkt_append(t, &b, 0, 0))
 		return TBIB_TX_FULL;
 	r->ack_pending = false;
+	r->ack_at = 0;
 	qp->stats.send_pkts++;
 	return TBIB_TX_IDLE;
 }
@@ -501,7 +552,7 @@ enum tbib_tx_step tbib_resp_fill(struct tbib_qp *qp, struct tbib_train *t,
 	enum tbib_tx_step step = tbib_rd_fill(qp, t, raw_share);
 
 	/* an ACK speaks for the READs before it, so those go first */
-	if (step != TBIB_TX_IDLE || !qp->resp.ack_pending)
+	if (step != TBIB_TX_IDLE || !qp->resp.ack_pending || qp->resp.ack_at)
 		return step;
 	return fill_ack(qp, t);
 }

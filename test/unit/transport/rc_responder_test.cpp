@@ -510,4 +510,86 @@ BOOST_AUTO_TEST_CASE(ready_to_receive_answers_and_tells_that_it_is_connected)
     BOOST_TEST(has_event(b, TBIB_EV_COMM_EST));
 }
 
+/// One round of ping-pong: a sends, b answers `think` ns later. Gives what b sent by itself
+/// before its answer, and with its answer.
+static std::pair<std::vector<int>, std::vector<int>> ping_pong(RcFixture& f, u64 think)
+{
+    f.recv(f.b, 0, 64);
+    f.recv(f.a, 0, 64);
+    f.a.post(f.send(0, 64));
+    for (const auto& p : f.a.take(f.now))
+        f.b.deliver(p, f.now);
+    f.now += think;
+    tbib_qp_timer(&f.b.core, f.now);
+    const auto alone = f.b.take(f.now);
+    auto s = f.send(0, 64);
+    s.sges = {f.sge_b(0, 64)};
+    f.b.post(s);
+    const auto answer = f.b.take(f.now);
+    f.now += 20000;
+    for (const auto& packets : {alone, answer})
+        for (const auto& p : packets)
+            f.a.deliver(p, f.now);
+    f.pump();
+    return {RcFixture::ops(alone), RcFixture::ops(answer)};
+}
+
+BOOST_AUTO_TEST_CASE(ack_rides_with_the_answer_when_messages_take_turns)
+{
+    const std::vector<int> ack{TBIB_OP_ACK}, answer{TBIB_OP_SEND_ONLY},
+        both{TBIB_OP_ACK, TBIB_OP_SEND_ONLY}, none;
+    const u64 soon = 1000, late = 2 * TBIB_ACK_WAIT_MAX;
+
+    // nothing is known yet: at once
+    BOOST_TEST((ping_pong(*this, soon) == std::pair(ack, answer)));
+    ping_pong(*this, soon);
+    BOOST_TEST(b.core.comp.srtt != 0U);
+    BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
+    BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
+    // it waits once in vain, and then not again until answers come soon
+    BOOST_TEST((ping_pong(*this, late) == std::pair(ack, answer)));
+    BOOST_TEST(!b.core.resp.pingpong);
+    BOOST_TEST((ping_pong(*this, late) == std::pair(ack, answer)));
+    BOOST_TEST((ping_pong(*this, soon) == std::pair(ack, answer)));
+    BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
+    while (next_timer()) {}
+    check_idle();
+}
+
+BOOST_AUTO_TEST_CASE(second_message_ends_the_wait_for_an_answer)
+{
+    for (int i = 0; i < 3; i++)
+        ping_pong(*this, 1000);
+    BOOST_TEST(b.core.resp.pingpong);
+    recv(b, 0, 64);
+    recv(b, 0, 64);
+    a.post(send(0, 64));
+    a.post(send(0, 64));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    BOOST_TEST(ops(b.take(now)) == std::vector<int>{TBIB_OP_ACK}, boost::test_tools::per_element());
+    BOOST_TEST(!b.core.resp.pingpong);
+    pump();
+    while (next_timer()) {}
+    check_idle();
+}
+
+BOOST_AUTO_TEST_CASE(ack_that_waits_goes_when_its_time_is_up)
+{
+    for (int i = 0; i < 3; i++)
+        ping_pong(*this, 1000);
+    recv(b, 0, 64);
+    a.post(send(0, 64));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    BOOST_TEST(b.take(now).empty());
+    const u64 due = tbib_qp_deadline(&b.core);
+    BOOST_TEST(due > now);
+    BOOST_TEST(due <= now + TBIB_ACK_WAIT_MAX);
+    now = due;
+    tbib_qp_timer(&b.core, now);
+    BOOST_TEST(ops(b.take(now)) == std::vector<int>{TBIB_OP_ACK}, boost::test_tools::per_element());
+    BOOST_TEST(!b.core.resp.ack_at);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
