@@ -6,14 +6,16 @@
  * under RCU and freed after a grace period. A QP is used only with its lock
  * held and @dying false, so whatever destroy_qp waits for needs no reference.
  *
- * Locks, outer to inner: trunk tx lock (fabric) > vqp.lock > srq.lock
- * > cq.lock. All of ours save the interrupt state, because kernel users may
- * post with interrupts off (Documentation/infiniband/core_locking.rst).
+ * Locks, outer to inner: vqp.modify > trunk tx lock (fabric) > vqp.lock
+ * > srq.lock > cq.lock. Our spinlocks save the interrupt state, because kernel
+ * users may post with interrupts off
+ * (Documentation/infiniband/core_locking.rst).
  */
 #ifndef TBIB_VERBS_IBDEV_H
 #define TBIB_VERBS_IBDEV_H
 
 #include <linux/hrtimer.h>
+#include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <rdma/ib_umem.h>
@@ -220,6 +222,8 @@ struct tbib_mr {
  * @src: how the fabric asks for packets
  * @lock: guards everything below, @core, and the order of completions
  * @dying: destroy_qp has begun: nobody may use the QP any more
+ * @modify: one modify_qp at a time, which uverbs does not see to; outside of
+ *	@lock
  * @sq: user QP: the shared send ring; its index is @sq_base + the core's
  * @sq_last: the core's consumer index that the ring was told last
  * @slots: private WQEs, @stride bytes each
@@ -237,6 +241,7 @@ struct tbib_vqp {
 	spinlock_t lock;
 	bool dying;
 	bool user;
+	struct mutex modify;
 	bool flushed;		/* ERR was seen and receives flushed */
 	u8 type;		/* enum ib_qp_type */
 	struct tbib_ibdev *dev;
@@ -272,7 +277,11 @@ struct tbib_vqp {
 	struct tbib_verbs_stats stats;
 };
 
-/* what the core allocates for us; the rest can be freed by RCU */
+/**
+ * struct tbib_qp_shell - what the core allocates for us; the rest is freed by
+ * RCU
+ * @q: NULL once destroy_qp is through
+ */
 struct tbib_qp_shell {
 	struct ib_qp ib;
 	struct tbib_vqp *q;

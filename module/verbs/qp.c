@@ -220,6 +220,7 @@ static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,
 	if (!q)
 		return NULL;
 	spin_lock_init(&q->lock);
+	mutex_init(&q->modify);
 	INIT_WORK(&q->event_work, vqp_event_work);
 	tbib_vqp_timer_init(q);
 	tbib_source_init(&q->src, &tbib_vqp_source_ops, TBIB_LANE_EXPRESS);
@@ -331,3 +332,5 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	kfree_rcu(q, rcu);
 	return 0;
 }
+	/* netlink may still ask for the QP (6.12), see tbib_query_qp() */
+	WRITE_ONCE(to_tbib_qp_shell(ib)->q, NULL);

@@ -149,15 +149,28 @@ static void vqp_reset(struct tbib_vqp *q)
 		tbib_peer_put(peer);
 }
 
-int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
-		   struct ib_udata *udata)
+/* Return: the fabric is to be kicked without the lock. QP lock held. */
+static bool modify_locked(struct tbib_vqp *q, const struct ib_qp_attr *attr,
+			  int mask, enum ib_qp_state cur, enum ib_qp_state to)
 {
-	struct tbib_vqp *q = to_tbib_vqp(ib);
+	struct tbib_qp_attr c;
+
+	merge_attr(&q->attr, attr, mask);
+	c = core_attr(&q->attr);
+	tbib_qp_modify(&q->core, (enum tbib_qp_state)to, &c);
+	/* librxe enqueues before it learns that post_send fails: forget those */
+	if (q->user && cur == IB_QPS_RTR && to == IB_QPS_RTS)
+		tbib_sq_discard(q);
+	return tbib_vqp_after(q);
+}
+
+static int modify_one(struct tbib_vqp *q, const struct ib_qp_attr *attr,
+		      int mask)
+{
 	struct tbib_peer *peer = NULL;
 	enum ib_qp_state cur, to;
-	struct tbib_qp_attr c;
 	unsigned long flags;
-	bool kick;
+	bool kick = false;
 	int err;
 
 	err = check_modify(q, attr, mask, &cur, &to);
@@ -176,31 +189,51 @@ int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 			return -ENETUNREACH;
 	}
 	spin_lock_irqsave(&q->lock, flags);
-	merge_attr(&q->attr, attr, mask);
-	if (peer) {
+	/* an error of the data path may have changed the state meanwhile */
+	err = check_modify(q, attr, mask, &cur, &to);
+	if (!err && peer) {
 		swap(q->peer, peer);
 		q->peer_guid = q->peer->guid;
 	}
-	c = core_attr(&q->attr);
-	tbib_qp_modify(&q->core, (enum tbib_qp_state)to, &c);
-	/* librxe enqueues before it learns that post_send fails: forget those */
-	if (q->user && cur == IB_QPS_RTR && to == IB_QPS_RTS)
-		tbib_sq_discard(q);
-	kick = tbib_vqp_after(q);
+	if (!err)
+		kick = modify_locked(q, attr, mask, cur, to);
 	spin_unlock_irqrestore(&q->lock, flags);
 	if (peer)
 		tbib_peer_put(peer);
 	if (kick)
 		tbib_fabric_kick(q->dev->node);
-	return 0;
+	return err;
 }
 
+int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
+		   struct ib_udata *udata)
+{
+	struct tbib_vqp *q = to_tbib_vqp(ib);
+	int err;
+
+	mutex_lock(&q->modify);
+	err = modify_one(q, attr, mask);
+	mutex_unlock(&q->modify);
+	return err;
+}
+
+/*
+ * Kernels before 7.x keep a QP in the table of resources while it is being
+ * destroyed, so that "rdma resource show qp" comes here at any time: what it
+ * finds is freed by RCU, and the shell says when it is too late.
+ */
 int tbib_query_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 		  struct ib_qp_init_attr *init)
 {
-	struct tbib_vqp *q = to_tbib_vqp(ib);
+	struct tbib_vqp *q;
 	unsigned long flags;
 
+	rcu_read_lock();
+	q = READ_ONCE(to_tbib_qp_shell(ib)->q);
+	if (!q) {
+		rcu_read_unlock();
+		return -EAGAIN;		/* the dump goes on with the next */
+	}
 	spin_lock_irqsave(&q->lock, flags);
 	*attr = q->attr;
 	attr->qp_state = (enum ib_qp_state)q->core.state;
@@ -220,5 +253,6 @@ int tbib_query_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 	init->sq_sig_type = q->core.sq_sig_all ? IB_SIGNAL_ALL_WR :
 						 IB_SIGNAL_REQ_WR;
 	init->qp_type = ib->qp_type;
+	rcu_read_unlock();
 	return 0;
 }
