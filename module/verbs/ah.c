@@ -9,17 +9,18 @@
 #include <rdma/ib_cache.h>
 #include "verbs/ibdev.h"
 
+#define AH_NUM_MAX 0xffffff	/* memory cgroups bound what one user has */
+
+/*
+ * Only programs name a handle by its number; they may sleep. The kernel's
+ * handles have none, so that no program can use up what the CM needs.
+ */
 static int addr_publish(struct tbib_ibdev *dev, struct tbib_addr *addr)
 {
-	unsigned long flags;
-	int err;
+	int err = xa_alloc_cyclic(&dev->ahs, &addr->num, addr,
+				  XA_LIMIT(1, AH_NUM_MAX), &dev->next_ah,
+				  GFP_KERNEL);
 
-	/* the kernel creates handles in atomic context too */
-	xa_lock_irqsave(&dev->ahs, flags);
-	err = __xa_alloc_cyclic(&dev->ahs, &addr->num, addr,
-				XA_LIMIT(1, TBIB_MAX_AH), &dev->next_ah,
-				GFP_ATOMIC);
-	xa_unlock_irqrestore(&dev->ahs, flags);
 	return err < 0 ? err : 0;
 }
 
@@ -59,7 +60,7 @@ int tbib_create_ah(struct ib_ah *ib, struct rdma_ah_init_attr *init,
 		return -ENOMEM;
 	addr_init(addr, attr);
 	addr->pd = ib->pd;
-	err = addr_publish(dev, addr);
+	err = udata ? addr_publish(dev, addr) : 0;
 	if (err)
 		goto err_free;
 	to_tbib_ah(ib)->addr = addr;
@@ -89,11 +90,9 @@ int tbib_destroy_ah(struct ib_ah *ib, u32 flags)
 {
 	struct tbib_ibdev *dev = to_tbib_dev(ib->device);
 	struct tbib_addr *addr = to_tbib_ah(ib)->addr;
-	unsigned long irq;
 
-	xa_lock_irqsave(&dev->ahs, irq);
-	__xa_erase(&dev->ahs, addr->num);
-	xa_unlock_irqrestore(&dev->ahs, irq);
+	if (addr->num)
+		xa_erase(&dev->ahs, addr->num);
 	tbib_addr_put(addr);
 	return 0;
 }

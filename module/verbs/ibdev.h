@@ -110,7 +110,7 @@ struct tbib_addr {
 	refcount_t ref;
 	struct rcu_head rcu;
 	struct ib_pd *pd;	/* only compared */
-	u32 num;
+	u32 num;		/* 0: the kernel's */
 	u8 dmac[ETH_ALEN];
 	bool v4;
 	u8 hop_limit;
