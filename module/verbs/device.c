@@ -264,13 +264,22 @@ void tbib_verbs_ib_name(struct tbib_node *node, char *buf, size_t len)
 
 int tbib_verbs_init(void)
 {
-	int ret = register_module_notifier(&module_nb);
+	int ret = tbib_sweep_init();
 
 	if (ret)
 		return ret;
+	ret = register_module_notifier(&module_nb);
+	if (ret)
+		goto err_sweep;
 	ret = tbib_client_register();
 	if (ret)
-		unregister_module_notifier(&module_nb);
+		goto err_notifier;
+	return 0;
+
+err_notifier:
+	unregister_module_notifier(&module_nb);
+err_sweep:
+	tbib_sweep_exit();
 	return ret;
 }
 
@@ -280,4 +289,5 @@ void tbib_verbs_exit(void)
 	tbib_client_unregister();
 	unregister_module_notifier(&module_nb);
 	cancel_delayed_work_sync(&revive);
+	tbib_sweep_exit();
 }

@@ -37,6 +37,7 @@
 #define TBIB_MAX_NHI		8
 #define TBIB_SQ_WINDOW		256	/* WQEs of a user that are copied ahead */
 #define TBIB_GID_TABLE		256
+#define TBIB_FLUSH_BATCH	64	/* of a user's WQEs, in one go */
 #define TBIB_MTU		4096
 #define TBIB_SWEEP_NS		(10 * NSEC_PER_MSEC)
 #define TBIB_LANE_IDLE_NS	(2 * NSEC_PER_MSEC)
@@ -232,6 +233,7 @@ struct tbib_mr {
  * @armed_at: when @timer fires, ns; 0 = not armed
  * @sweep_at: user QP in ERR: look for receives again, ns; 0 = no
  * @tx_at: last time the QP filled a train, for the choice of lane
+ * @sweep_work: flushes a batch of a user's requests and receives
  * @events: bits of enum tbib_qp_event that @event_work dispatches
  */
 struct tbib_vqp {
@@ -275,6 +277,7 @@ struct tbib_vqp {
 	unsigned long events;
 	struct work_struct event_work;
 	struct tbib_verbs_stats stats;
+	struct work_struct sweep_work;
 };
 
 /**
@@ -477,6 +480,7 @@ void tbib_sq_pull(struct tbib_vqp *q);
 void tbib_sq_done(struct tbib_vqp *q);
 void tbib_sq_discard(struct tbib_vqp *q);
 
+bool tbib_sq_waits(const struct tbib_vqp *q);
 /* source.c */
 extern const struct tbib_source_ops tbib_vqp_source_ops;
 bool tbib_vqp_after(struct tbib_vqp *q);
@@ -489,6 +493,14 @@ void tbib_vqp_timer_arm(struct tbib_vqp *q);
 /* pma.c */
 int tbib_process_mad(struct ib_device *ib, int flags, u32 port,
 		     const struct ib_wc *wc, const struct ib_grh *grh,
+/* sweep.c */
+int tbib_sweep_init(void);
+void tbib_sweep_exit(void);
+void tbib_vqp_sweep_init(struct tbib_vqp *q);
+void tbib_vqp_sweep_soon(struct tbib_vqp *q);
+bool tbib_vqp_flush_waits(const struct tbib_vqp *q);
+void tbib_vqp_flush_all(struct tbib_vqp *q);
+
 		     const struct ib_mad *in, struct ib_mad *out,
 		     size_t *out_size, u16 *out_pkey_index);
 

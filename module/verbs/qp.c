@@ -224,6 +224,7 @@ static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,
 	INIT_WORK(&q->event_work, vqp_event_work);
 	tbib_vqp_timer_init(q);
 	tbib_source_init(&q->src, &tbib_vqp_source_ops, TBIB_LANE_EXPRESS);
+	tbib_vqp_sweep_init(q);
 	q->dev = to_tbib_dev(ib->device);
 	q->ib = ib;
 	q->pd = ib->pd;
@@ -317,7 +318,9 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 		/* the program may only poll: let it find flushed requests */
 		tbib_sq_pull(q);
 		tbib_qp_modify(&q->core, TBIB_QPS_ERR, &none);
-		tbib_recv_flush(q);
+		spin_unlock_irqrestore(&q->lock, flags);
+		tbib_vqp_flush_all(q);
+		spin_lock_irqsave(&q->lock, flags);
 	}
 	tbib_qp_modify(&q->core, TBIB_QPS_RESET, &none);
 	q->dying = true;
@@ -325,6 +328,7 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	tbib_source_kill(q->dev->node, &q->src);
 	hrtimer_cancel(&q->timer);
 	cancel_work_sync(&q->event_work);
+	cancel_work_sync(&q->sweep_work);
 	tbib_vqp_account(q);
 	if (q->peer)
 		tbib_peer_put(q->peer);

@@ -164,18 +164,20 @@ void tbib_recv_done(struct tbib_vqp *q)
 }
 
 /*
- * tbib_recv_flush() - complete all receives in error (QP is in ERR)
+ * tbib_recv_flush() - complete receives in error (QP is in ERR)
  * IBTA 10.3.1: receives that were posted, or are posted later, are flushed.
  */
+ * All those of a kernel user, who posts under our lock; of a process, which may
+ * produce as fast as we flush, a batch.
 void tbib_recv_flush(struct tbib_vqp *q)
 {
 	struct tbib_cqe c = { .status = TBIB_FLUSH_ERR, .recv = true };
-	u32 i;
+	u32 max, i;
 
 	if (q->srq)
 		return;
-	/* bounded: a process may produce as fast as we flush */
-	for (i = 0; i <= q->rq.q.mask && tbib_queue_count(&q->rq.q); i++) {
+	max = q->user ? TBIB_FLUSH_BATCH : q->rq.q.mask + 1;
+	for (i = 0; i < max && tbib_queue_count(&q->rq.q); i++) {
 		const struct rxe_recv_wqe *slot =
 			tbib_queue_slot(&q->rq.q, q->rq.q.index);
 

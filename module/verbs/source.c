@@ -59,6 +59,8 @@ static void vqp_settle(struct tbib_vqp *q)
 		tbib_sq_pull(q);
 	if (q->core.state == TBIB_QPS_ERR)
 		vqp_error(q);
+	if (!q->dying && tbib_vqp_flush_waits(q))
+		tbib_vqp_sweep_soon(q);
 	tbib_vqp_timer_arm(q);
 }
 

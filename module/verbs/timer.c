@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * One timer per QP for everything that the core times, and for the sweep of a
- * user's queues in ERR. It is left alone when it fires earlier than needed:
+ * user's queues in ERR (sweep.c). It is left alone when it fires earlier than needed:
  * posting moves deadlines far more often than one of them passes.
  */
 #include "verbs/ibdev.h"
@@ -19,16 +19,6 @@ void tbib_vqp_timer_arm(struct tbib_vqp *q)
 	hrtimer_start(&q->timer, ns_to_ktime(at), HRTIMER_MODE_ABS_SOFT);
 }
 
-static void sweep(struct tbib_vqp *q, u64 now)
-{
-	q->sweep_at = 0;
-	if (q->core.state != TBIB_QPS_ERR)
-		return;
-	tbib_sq_pull(q);
-	tbib_recv_flush(q);
-	q->sweep_at = now + TBIB_SWEEP_NS;
-}
-
 static enum hrtimer_restart vqp_timer(struct hrtimer *timer)
 {
 	struct tbib_vqp *q = container_of(timer, struct tbib_vqp, timer);
@@ -41,12 +31,17 @@ static enum hrtimer_restart vqp_timer(struct hrtimer *timer)
 	q->armed_at = 0;
 	if (!q->dying) {
 		now = ktime_get_ns();
+		if (q->sweep_at && q->sweep_at <= now) {
+			q->sweep_at = 0;
+			tbib_vqp_sweep_soon(q);
+		}
 		at = tbib_qp_deadline(&q->core);
-		if (at && at <= now)
+		if (at && at <= now) {
 			tbib_qp_timer(&q->core, now);
-		if (q->sweep_at && q->sweep_at <= now)
-			sweep(q, now);
-		kick = tbib_vqp_after(q);
+			kick = tbib_vqp_after(q);
+		} else {
+			tbib_vqp_timer_arm(q);
+		}
 	}
 	spin_unlock_irqrestore(&q->lock, flags);
 	if (kick)

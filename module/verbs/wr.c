@@ -186,20 +186,39 @@ static void wqe_from_user(struct tbib_vqp *q, struct tbib_wqe *w, u32 index)
 		wqe_check(q, w, length);
 }
 
+/* RTS and SQD fill the private slots; SQE and ERR flush what is committed */
+static bool sq_flushes(const struct tbib_vqp *q)
+{
+	return q->core.state == TBIB_QPS_SQE || q->core.state == TBIB_QPS_ERR;
+}
+
+static u32 sq_next(const struct tbib_vqp *q)
+{
+	return (q->sq_base + q->core.req.prod) & q->sq.mask;
+}
+
+/* tbib_sq_waits() - has the user posted what is to be flushed? QP lock held */
+bool tbib_sq_waits(const struct tbib_vqp *q)
+{
+	return sq_flushes(q) && sq_next(q) != tbib_queue_producer(&q->sq);
+}
+
 /*
  * tbib_sq_pull() - copy what the user has posted into free private slots
- * QP lock held. In ERR each is flushed as it is committed.
+ * QP lock held. In ERR each is flushed as it is committed, so that there is
+ * always a free one; a process may produce as fast as that: whoever calls
+ * flushes a batch, and the sweep goes on with the rest.
  */
 void tbib_sq_pull(struct tbib_vqp *q)
 {
+	u32 max = sq_flushes(q) ? TBIB_FLUSH_BATCH : TBIB_SQ_WINDOW;
 	struct tbib_wqe *w;
 	u32 n, index;
 
 	if (q->core.state < TBIB_QPS_RTS)
 		return;
-	/* bounded: a process may produce as fast as ERR flushes */
-	for (n = 0; n <= q->sq.mask; n++) {
-		index = (q->sq_base + q->core.req.prod) & q->sq.mask;
+	for (n = 0; n < max; n++) {
+		index = sq_next(q);
 		if (index == tbib_queue_producer(&q->sq))
 			break;
 		w = tbib_sq_slot(&q->core);
