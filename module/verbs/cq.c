@@ -38,15 +38,24 @@ static void cq_notify_work(struct work_struct *work)
 		cq->ib.comp_handler(&cq->ib, cq->ib.cq_context);
 }
 
+/* a completion was lost, which its owner may wait for: IBTA 10.10.2.3 */
 static void cq_error_work(struct work_struct *work)
 {
 	struct tbib_cq *cq = container_of(work, struct tbib_cq, error);
+	struct tbib_ibdev *dev = to_tbib_dev(cq->ib.device);
 	struct ib_event ev = {
 		.device = cq->ib.device,
 		.element.cq = &cq->ib,
 		.event = IB_EVENT_CQ_ERR,
 	};
+	unsigned long index;
+	struct tbib_vqp *q;
 
+	rcu_read_lock();
+	xa_for_each(&dev->qps, index, q)
+		if (q->scq == cq || q->rcq == cq)
+			tbib_vqp_fail(q);
+	rcu_read_unlock();
 	if (cq->ib.event_handler)
 		cq->ib.event_handler(&ev, cq->ib.cq_context);
 }
@@ -206,7 +215,8 @@ static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
 
 /*
  * tbib_cq_add() - append a completion of @q; its lock is held
- * A full queue loses the completion and raises CQ_ERR once (IBTA 11.6.3.1).
+ * A full queue loses the completion and raises CQ_ERR once (IBTA 11.6.3.1);
+ * its QPs stop.
  */
 void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		 const struct tbib_cqe *c)

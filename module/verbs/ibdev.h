@@ -34,10 +34,11 @@
 #define TBIB_MAX_MR		(1 << 22)
 #define TBIB_MAX_AH		65536
 #define TBIB_MAX_FRWR_PAGES	512
+#define TBIB_MR_RESCHED		1024	/* pages between scheduling points */
 #define TBIB_MAX_NHI		8
 #define TBIB_SQ_WINDOW		256	/* WQEs of a user that are copied ahead */
-#define TBIB_GID_TABLE		256
 #define TBIB_FLUSH_BATCH	64	/* of a user's WQEs, in one go */
+#define TBIB_GID_TABLE		256
 #define TBIB_MTU		4096
 #define TBIB_SWEEP_NS		(10 * NSEC_PER_MSEC)
 #define TBIB_LANE_IDLE_NS	(2 * NSEC_PER_MSEC)
@@ -221,10 +222,10 @@ struct tbib_mr {
  * struct tbib_vqp - a queue pair of the verbs layer
  * @core: the state machines; guarded by @lock
  * @src: how the fabric asks for packets
- * @lock: guards everything below, @core, and the order of completions
- * @dying: destroy_qp has begun: nobody may use the QP any more
  * @modify: one modify_qp at a time, which uverbs does not see to; outside of
  *	@lock
+ * @lock: guards everything below, @core, and the order of completions
+ * @dying: destroy_qp has begun: nobody may use the QP any more
  * @sq: user QP: the shared send ring; its index is @sq_base + the core's
  * @sq_last: the core's consumer index that the ring was told last
  * @slots: private WQEs, @stride bytes each
@@ -232,18 +233,18 @@ struct tbib_mr {
  * @peer: node that an RC or UC QP is connected to, referenced
  * @armed_at: when @timer fires, ns; 0 = not armed
  * @sweep_at: user QP in ERR: look for receives again, ns; 0 = no
- * @tx_at: last time the QP filled a train, for the choice of lane
  * @sweep_work: flushes a batch of a user's requests and receives
+ * @tx_at: last time the QP filled a train, for the choice of lane
  * @events: bits of enum tbib_qp_event that @event_work dispatches
  */
 struct tbib_vqp {
 	struct tbib_qp core;
 	struct tbib_source src;
 	struct rcu_head rcu;
+	struct mutex modify;
 	spinlock_t lock;
 	bool dying;
 	bool user;
-	struct mutex modify;
 	bool flushed;		/* ERR was seen and receives flushed */
 	u8 type;		/* enum ib_qp_type */
 	struct tbib_ibdev *dev;
@@ -276,8 +277,8 @@ struct tbib_vqp {
 	u64 tx_at;
 	unsigned long events;
 	struct work_struct event_work;
-	struct tbib_verbs_stats stats;
 	struct work_struct sweep_work;
+	struct tbib_verbs_stats stats;
 };
 
 /**
@@ -426,7 +427,7 @@ int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
 		   unsigned int *sg_offset);
 struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key);
 void tbib_mr_put(struct tbib_mr *mr);
-bool tbib_mr_pin(struct tbib_mr *mr);
+bool tbib_mr_pin(struct tbib_mr *mr, u32 key, u64 va, u32 len);
 void tbib_mr_unpin(struct tbib_mr *mr);
 bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len);
 u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access);
@@ -447,7 +448,8 @@ void tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 		  const struct tbib_payload *p, bool last);
 void tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
 		       u32 off, const struct tbib_payload *p, bool last);
-u8 tbib_sges_get(struct tbib_vqp *q, struct tbib_sge *sge, u32 n, u32 access);
+u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
+		 u32 n, u32 access);
 void tbib_sges_put(struct tbib_sge *sge, u32 n);
 u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
 		struct tbib_mem *m);
@@ -472,15 +474,16 @@ int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 		   struct ib_udata *udata);
 int tbib_query_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 		  struct ib_qp_init_attr *init);
+void tbib_vqp_fail(struct tbib_vqp *q);
 
 /* wr.c */
 int tbib_post_send(struct ib_qp *ib, const struct ib_send_wr *wr,
 		   const struct ib_send_wr **bad);
 void tbib_sq_pull(struct tbib_vqp *q);
+bool tbib_sq_waits(const struct tbib_vqp *q);
 void tbib_sq_done(struct tbib_vqp *q);
 void tbib_sq_discard(struct tbib_vqp *q);
 
-bool tbib_sq_waits(const struct tbib_vqp *q);
 /* source.c */
 extern const struct tbib_source_ops tbib_vqp_source_ops;
 bool tbib_vqp_after(struct tbib_vqp *q);
@@ -490,9 +493,6 @@ bool tbib_vqp_idle(const struct tbib_vqp *q);
 void tbib_vqp_timer_init(struct tbib_vqp *q);
 void tbib_vqp_timer_arm(struct tbib_vqp *q);
 
-/* pma.c */
-int tbib_process_mad(struct ib_device *ib, int flags, u32 port,
-		     const struct ib_wc *wc, const struct ib_grh *grh,
 /* sweep.c */
 int tbib_sweep_init(void);
 void tbib_sweep_exit(void);
@@ -501,6 +501,9 @@ void tbib_vqp_sweep_soon(struct tbib_vqp *q);
 bool tbib_vqp_flush_waits(const struct tbib_vqp *q);
 void tbib_vqp_flush_all(struct tbib_vqp *q);
 
+/* pma.c */
+int tbib_process_mad(struct ib_device *ib, int flags, u32 port,
+		     const struct ib_wc *wc, const struct ib_grh *grh,
 		     const struct ib_mad *in, struct ib_mad *out,
 		     size_t *out_size, u16 *out_pkey_index);
 

@@ -48,19 +48,14 @@ static u8 *mr_at(const struct tbib_mr *mr, u64 va, u32 *run)
 	return (u8 *)mr->page[off >> mr->shift] + (off & (size - 1));
 }
 
-/*
- * A region that went away while a message was in progress takes no more
- * bytes, and zeros are read from it.
- */
-static void mr_read(struct tbib_mr *mr, u64 va, u32 len, u8 *dst)
+/* Return: false when the region went away while the message was in progress */
+static bool mr_read(struct tbib_mr *mr, u32 key, u64 va, u32 len, u8 *dst)
 {
 	u32 run;
 	u8 *p;
 
-	if (!tbib_mr_pin(mr)) {
-		memset(dst, 0, len);
-		return;
-	}
+	if (!tbib_mr_pin(mr, key, va, len))
+		return false;
 	while (len) {
 		p = mr_at(mr, va, &run);
 		run = min(run, len);
@@ -70,16 +65,17 @@ static void mr_read(struct tbib_mr *mr, u64 va, u32 len, u8 *dst)
 		len -= run;
 	}
 	tbib_mr_unpin(mr);
+	return true;
 }
 
-static void mr_write(struct tbib_mr *mr, u64 va, u32 len, const u8 *src,
-		     bool last)
+static bool mr_write(struct tbib_mr *mr, u32 key, u64 va, u32 len,
+		     const u8 *src, bool last)
 {
 	u32 run;
 	u8 *p;
 
-	if (!tbib_mr_pin(mr))
-		return;
+	if (!tbib_mr_pin(mr, key, va, len))
+		return false;
 	while (len) {
 		p = mr_at(mr, va, &run);
 		run = min(run, len);
@@ -89,6 +85,7 @@ static void mr_write(struct tbib_mr *mr, u64 va, u32 len, const u8 *src,
 		len -= run;
 	}
 	tbib_mr_unpin(mr);
+	return true;
 }
 
 /* ---- raw frames ------------------------------------------------------- */
@@ -99,7 +96,8 @@ static bool raw_merge(struct tbib_train *t, struct tbib_mr *mr, u8 *p, u32 len)
 	struct tbib_raw *r = t->n_raw ? &t->raw[t->n_raw - 1] : NULL;
 
 	if (!r || r->kind != TBIB_RAW_MR || r->ref != mr ||
-	    (u8 *)r->data + r->len != p || !offset_in_page(p))
+	    (u8 *)r->data + r->len != p || !offset_in_page(p) ||
+	    r->len + len > TBIB_FRAME_SIZE)
 		return false;
 	r->len += len;
 	t->raw_bytes += len;
@@ -107,14 +105,14 @@ static bool raw_merge(struct tbib_train *t, struct tbib_mr *mr, u8 *p, u32 len)
 }
 
 /* frames that point at the region's own pages; all or nothing */
-static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u64 va,
-		       u32 len)
+static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u32 key,
+		       u64 va, u32 len)
 {
 	struct tbib_raw raw = { .kind = TBIB_RAW_MR, .ref = mr };
 	u32 run;
 
 	if (mr->kind != TBIB_MR_USER || len > TBIB_FRAME_SIZE ||
-	    tbib_train_raw_room(t) < 2 || !tbib_mr_pin(mr))
+	    tbib_train_raw_room(t) < 2 || !tbib_mr_pin(mr, key, va, len))
 		return false;
 	while (len) {
 		u8 *p = mr_at(mr, va, &run);
@@ -154,8 +152,13 @@ static u8 *raw_bounce(struct tbib_vqp *q, struct tbib_train *t, u32 len)
 
 /* ---- gather and scatter lists ------------------------------------------ */
 
-/* tbib_sges_get() - resolve lkeys; all or nothing. Return: tbib_status. */
-u8 tbib_sges_get(struct tbib_vqp *q, struct tbib_sge *sge, u32 n, u32 access)
+/*
+ * tbib_sges_get() - resolve lkeys; all or nothing
+ * @pd: of the queue that the list was posted to (IBTA 10.2.9.1: an SRQ's own)
+ * Return: tbib_status.
+ */
+u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
+		 u32 n, u32 access)
 {
 	struct tbib_mr *mr;
 	u32 i;
@@ -168,7 +171,7 @@ u8 tbib_sges_get(struct tbib_vqp *q, struct tbib_sge *sge, u32 n, u32 access)
 		if (!mr)
 			goto err;
 		sge[i].mr = mr;
-		if (mr->pd != q->pd || (mr->access & access) != access ||
+		if (mr->pd != pd || (mr->access & access) != access ||
 		    !tbib_mr_range_ok(mr, sge[i].addr, sge[i].len))
 			goto err_this;
 	}
@@ -212,7 +215,8 @@ static void sges_read(const struct tbib_sge *sge, u32 n, u32 off, u32 len,
 		run = min(len, sge->len - off);
 		if (!run)
 			continue;
-		mr_read(sge->mr, sge->addr + off, run, dst);
+		if (!mr_read(sge->mr, sge->lkey, sge->addr + off, run, dst))
+			memset(dst, 0, run);
 		dst += run;
 		len -= run;
 	}
@@ -237,7 +241,7 @@ static void sges_write(const struct tbib_sge *sge, u32 n, u32 off,
 			if (!sge || sge >= end)
 				return;
 			run = min(piece->len - done, sge->len - off);
-			mr_write(sge->mr, sge->addr + off, run,
+			mr_write(sge->mr, sge->lkey, sge->addr + off, run,
 				 piece->data + done,
 				 last && i + 1 == p->n &&
 				 done + run == piece->len);
@@ -279,7 +283,8 @@ u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w)
 		return TBIB_LOC_QP_OP_ERR;
 	if (w->flags & TBIB_WF_INLINE)
 		return TBIB_OK;
-	return tbib_sges_get(q, tbib_wqe_sge(w), w->n_sge, prepare_access(w));
+	return tbib_sges_get(q, q->pd, tbib_wqe_sge(w), w->n_sge,
+			     prepare_access(w));
 }
 
 /* tbib_wqe_release() - see tbib_qp_ops.wqe_release */
@@ -316,7 +321,8 @@ bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 	if (!(w->flags & TBIB_WF_INLINE)) {
 		sge = sge_at(tbib_wqe_sge(w), w->n_sge, &in_sge);
 		if (sge && len <= sge->len - in_sge &&
-		    raw_direct(t, sge->mr, sge->addr + in_sge, len))
+		    raw_direct(t, sge->mr, sge->lkey, sge->addr + in_sge,
+			       len))
 			return true;
 	}
 	dst = raw_bounce(q, t, len);
@@ -371,21 +377,11 @@ void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m)
 	m->mr = NULL;
 }
 
-/* a fast registration may have been given another key since mem_get */
-static bool mem_stale(const struct tbib_mem *m)
-{
-	const struct tbib_mr *mr = m->mr;
-
-	return READ_ONCE(mr->key) != m->rkey;
-}
-
 void tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 		   u32 len, u8 *dst)
 {
-	if (mem_stale(m))
+	if (!mr_read(m->mr, m->rkey, m->va + off, len, dst))
 		memset(dst, 0, len);
-	else
-		mr_read(m->mr, m->va + off, len, dst);
 }
 
 bool tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
@@ -393,7 +389,7 @@ bool tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
 {
 	u8 *dst;
 
-	if (!mem_stale(m) && raw_direct(t, m->mr, m->va + off, len))
+	if (raw_direct(t, m->mr, m->rkey, m->va + off, len))
 		return true;
 	dst = raw_bounce(core_to_vqp(core), t, len);
 	if (!dst)
@@ -408,10 +404,8 @@ void tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 	u64 va = m->va + off;
 	u32 i;
 
-	if (mem_stale(m))
-		return;
 	for (i = 0; i < p->n; i++) {
-		mr_write(m->mr, va, p->piece[i].len, p->piece[i].data,
+		mr_write(m->mr, m->rkey, va, p->piece[i].len, p->piece[i].data,
 			 last && i + 1 == p->n);
 		va += p->piece[i].len;
 	}
@@ -431,7 +425,7 @@ u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
 
 	if (m->va & 7)
 		return TBIB_REM_INV_REQ_ERR;	/* IBTA 9.4.5.1 */
-	if (mem_stale(m) || !tbib_mr_pin(mr))
+	if (!tbib_mr_pin(mr, m->rkey, m->va, 8))
 		return TBIB_REM_ACCESS_ERR;
 	p = (u64 *)mr_at(mr, m->va, &run);
 	if (!IS_ALIGNED((uintptr_t)p, 8)) {

@@ -83,27 +83,6 @@ struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key)
 	return mr;
 }
 
-/*
- * tbib_mr_pin() - keep the pages while bytes are moved
- * Return: false when the region has been deregistered or invalidated.
- */
-bool tbib_mr_pin(struct tbib_mr *mr)
-{
-	if (!READ_ONCE(mr->valid) || !refcount_inc_not_zero(&mr->users))
-		return false;
-	/* dereg and invalidate clear @valid first */
-	if (likely(READ_ONCE(mr->valid)))
-		return true;
-	tbib_mr_unpin(mr);
-	return false;
-}
-
-void tbib_mr_unpin(struct tbib_mr *mr)
-{
-	if (refcount_dec_and_test(&mr->users))
-		complete(&mr->idle);
-}
-
 /* tbib_mr_range_ok() - do @len bytes at @va lie within the region? */
 bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len)
 {
@@ -118,6 +97,48 @@ bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len)
 		       va - mr->iova <= mr->length - len;
 	return virt_addr_valid((void *)(uintptr_t)va) &&
 	       virt_addr_valid((void *)(uintptr_t)last);
+}
+
+static void mr_unuse(struct tbib_mr *mr)
+{
+	if (refcount_dec_and_test(&mr->users))
+		complete(&mr->idle);
+}
+
+/*
+ * tbib_mr_pin() - keep the pages of @len bytes at @va while they are moved
+ * @key: that the bytes were granted under. It and the range are looked at once
+ *	more: another QP may have given a fast registration away and to others.
+ * The holder of such a region is waited for with interrupts off, so it must
+ * not wait for anything, nor be preempted, until tbib_mr_unpin().
+ * Return: false when the region has been deregistered or invalidated.
+ */
+bool tbib_mr_pin(struct tbib_mr *mr, u32 key, u64 va, u32 len)
+{
+	if (mr->kind == TBIB_MR_FAST)
+		preempt_disable();
+	if (!READ_ONCE(mr->valid) || !refcount_inc_not_zero(&mr->users))
+		goto gone;
+	/* dereg and invalidate clear @valid and look at @users then */
+	smp_mb__after_atomic();
+	if (likely(smp_load_acquire(&mr->valid) && mr->key == key &&
+		   tbib_mr_range_ok(mr, va, len)))
+		return true;
+	mr_unuse(mr);
+
+gone:
+	if (mr->kind == TBIB_MR_FAST)
+		preempt_enable();
+	return false;
+}
+
+void tbib_mr_unpin(struct tbib_mr *mr)
+{
+	bool fast = mr->kind == TBIB_MR_FAST;
+
+	mr_unuse(mr);
+	if (fast)
+		preempt_enable();
 }
 
 struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access)
@@ -149,6 +170,8 @@ static int mr_fill_pages(struct tbib_mr *mr)
 	for_each_sgtable_page(&mr->umem->sgt_append.sgt, &iter, 0) {
 		if (WARN_ON_ONCE(i >= mr->n_pages))
 			break;
+		if (!(i % TBIB_MR_RESCHED))
+			cond_resched();
 		mr->page[i++] = page_address(sg_page_iter_page(&iter));
 	}
 	return i == mr->n_pages ? 0 : -EINVAL;
@@ -206,7 +229,7 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	/* erase, put, wait, free */
 	xa_erase(&mr->dev->mrs, mr->key >> 8);
 	WRITE_ONCE(mr->valid, false);
-	tbib_mr_unpin(mr);
+	mr_unuse(mr);
 	wait_for_completion(&mr->idle);
 	if (mr->kind == TBIB_MR_USER) {
 		tbib_mr_unmap_all(mr);
@@ -284,6 +307,19 @@ u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access)
 }
 
 /*
+ * The completion of the invalidation gives the pages back to their owner, who
+ * may map others into @mr at once. Another QP of the PD may be copying: one
+ * packet at most, waiting for nothing. Raw frames never point at such a region.
+ */
+static void mr_wait_copies(struct tbib_mr *mr)
+{
+	smp_mb();	/* @valid is cleared; pairs with tbib_mr_pin() */
+	while (refcount_read(&mr->users) > 1)
+		cpu_relax();
+	smp_acquire__after_ctrl_dep();
+}
+
+/*
  * tbib_mr_invalidate() - LOCAL_INV, or SEND with invalidate when @remote
  * What may be invalidated is a fast registration of the QP's PD. Locally it
  * may be invalid already: a peer's SEND with invalidate can have been first.
@@ -298,6 +334,7 @@ u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote)
 	if (mr && mr->kind == TBIB_MR_FAST && mr->pd == q->pd &&
 	    READ_ONCE(mr->key) == key && (mr->valid || !remote)) {
 		WRITE_ONCE(mr->valid, false);
+		mr_wait_copies(mr);
 		status = TBIB_OK;
 	}
 	rcu_read_unlock();

@@ -17,9 +17,12 @@ static void map_free(struct tbib_mr_map *map)
 {
 	u32 i;
 
-	for (i = 0; i < map->n; i++)
+	for (i = 0; i < map->n; i++) {
+		if (!(i % TBIB_MR_RESCHED))
+			cond_resched();
 		dma_unmap_page(map->dev, map->addr[i], PAGE_SIZE,
 			       DMA_TO_DEVICE);
+	}
 	kvfree(map);
 }
 
@@ -35,6 +38,8 @@ static struct tbib_mr_map *map_create(struct tbib_mr *mr, struct device *dev)
 	map->dev = dev;
 	map->n = 0;
 	for (i = 0; i < mr->n_pages; i++) {
+		if (!(i % TBIB_MR_RESCHED))
+			cond_resched();
 		map->addr[i] = dma_map_page(dev, virt_to_page(mr->page[i]), 0,
 					    PAGE_SIZE, DMA_TO_DEVICE);
 		if (dma_mapping_error(dev, map->addr[i]))

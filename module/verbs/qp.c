@@ -61,7 +61,8 @@ static void vqp_event(struct tbib_qp *core, enum tbib_qp_event ev)
 {
 	struct tbib_vqp *q = core_to_vqp(core);
 
-	if (ev == TBIB_EV_LAST_WQE && !q->srq)
+	if ((ev == TBIB_EV_LAST_WQE && !q->srq) ||
+	    (ev == TBIB_EV_SQ_DRAINED && !q->attr.en_sqd_async_notify))
 		return;
 	set_bit(ev, &q->events);
 	schedule_work(&q->event_work);
@@ -219,12 +220,12 @@ static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,
 
 	if (!q)
 		return NULL;
-	spin_lock_init(&q->lock);
 	mutex_init(&q->modify);
+	spin_lock_init(&q->lock);
 	INIT_WORK(&q->event_work, vqp_event_work);
 	tbib_vqp_timer_init(q);
-	tbib_source_init(&q->src, &tbib_vqp_source_ops, TBIB_LANE_EXPRESS);
 	tbib_vqp_sweep_init(q);
+	tbib_source_init(&q->src, &tbib_vqp_source_ops, TBIB_LANE_EXPRESS);
 	q->dev = to_tbib_dev(ib->device);
 	q->ib = ib;
 	q->pd = ib->pd;
@@ -327,14 +328,14 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	spin_unlock_irqrestore(&q->lock, flags);
 	tbib_source_kill(q->dev->node, &q->src);
 	hrtimer_cancel(&q->timer);
-	cancel_work_sync(&q->event_work);
 	cancel_work_sync(&q->sweep_work);
+	cancel_work_sync(&q->event_work);
 	tbib_vqp_account(q);
 	if (q->peer)
 		tbib_peer_put(q->peer);
 	free_queues(q);
+	/* netlink may still ask for the QP (6.12), see tbib_query_qp() */
+	WRITE_ONCE(to_tbib_qp_shell(ib)->q, NULL);
 	kfree_rcu(q, rcu);
 	return 0;
 }
-	/* netlink may still ask for the QP (6.12), see tbib_query_qp() */
-	WRITE_ONCE(to_tbib_qp_shell(ib)->q, NULL);

@@ -217,6 +217,27 @@ int tbib_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 	return err;
 }
 
+/* tbib_vqp_fail() - its completions cannot be told any more: ERR. Any context */
+void tbib_vqp_fail(struct tbib_vqp *q)
+{
+	struct tbib_node *node = q->dev->node;
+	unsigned long flags;
+	bool kick = false;
+
+	spin_lock_irqsave(&q->lock, flags);
+	if (!q->dying && q->core.state >= TBIB_QPS_RTR &&
+	    q->core.state != TBIB_QPS_ERR) {
+		struct tbib_qp_attr same = q->core.attr;
+
+		tbib_qp_modify(&q->core, TBIB_QPS_ERR, &same);
+		tbib_vqp_ops.event(&q->core, TBIB_EV_QP_FATAL);
+		kick = tbib_vqp_after(q);
+	}
+	spin_unlock_irqrestore(&q->lock, flags);
+	if (kick)
+		tbib_fabric_kick(node);
+}
+
 /*
  * Kernels before 7.x keep a QP in the table of resources while it is being
  * destroyed, so that "rdma resource show qp" comes here at any time: what it

@@ -134,7 +134,8 @@ u8 tbib_recv_get(struct tbib_qp *core, struct tbib_rwqe *r)
 			return TBIB_RNR_RETRY_EXC_ERR;
 		q->rq_taken = true;
 	}
-	status = tbib_sges_get(q, r->sge, r->n_sge, IB_ACCESS_LOCAL_WRITE);
+	status = tbib_sges_get(q, q->srq ? q->srq->ib.pd : q->pd, r->sge,
+			       r->n_sge, IB_ACCESS_LOCAL_WRITE);
 	if (status == TBIB_OK)
 		r->prepared = true;
 	else
@@ -166,9 +167,9 @@ void tbib_recv_done(struct tbib_vqp *q)
 /*
  * tbib_recv_flush() - complete receives in error (QP is in ERR)
  * IBTA 10.3.1: receives that were posted, or are posted later, are flushed.
- */
  * All those of a kernel user, who posts under our lock; of a process, which may
  * produce as fast as we flush, a batch.
+ */
 void tbib_recv_flush(struct tbib_vqp *q)
 {
 	struct tbib_cqe c = { .status = TBIB_FLUSH_ERR, .recv = true };

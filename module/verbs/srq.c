@@ -92,6 +92,9 @@ static int srq_resize(struct tbib_srq *srq, u32 max_wr, u32 limit,
 	if (udata && copy_to_user(u64_to_user_ptr(cmd.mmap_info_addr), &mi,
 				  sizeof(mi)))
 		goto err_free;
+	/* as on creation: librxe fills the ring */
+	if (udata)
+		rq.max_wr = rq.q.mask;
 	spin_lock_irqsave(&srq->post_lock, flags);
 	spin_lock(&srq->lock);
 	fits = srq_move(srq, &rq);
