@@ -83,6 +83,8 @@ struct tbib_rd_res *tbib_rd_add(struct tbib_qp *qp)
 	struct tbib_resp *r = &qp->resp;
 	struct tbib_rd_res *res = &r->rd[r->rd_head];
 
+	/* the oldest gives way, also when a late repetition of it is to go */
+	rd_stop(qp, res);
 	r->rd_head = (u8)((r->rd_head + 1) % TBIB_MAX_RD_ATOMIC);
 	if (r->rd_count < TBIB_MAX_RD_ATOMIC)
 		r->rd_count++;

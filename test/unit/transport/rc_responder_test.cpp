@@ -319,6 +319,29 @@ BOOST_AUTO_TEST_CASE(atomic_is_executed_once_and_replayed)
     BOOST_TEST(v == 8u);
 }
 
+BOOST_AUTO_TEST_CASE(new_read_takes_the_place_of_one_that_is_repeated)
+{
+    attr.max_dest_rd_atomic = TBIB_MAX_RD_ATOMIC;
+    connect(a, b, attr);
+    tbib_bth oldest{};
+    for (u32 i = 0; i < TBIB_MAX_RD_ATOMIC; i++) {
+        auto r = req(TBIB_OP_READ_REQUEST);
+        r.dma_len = 100;
+        if (!i) oldest = r;
+        BOOST_TEST(ask(r).size() == 1u);
+    }
+    // the peer goes back to the oldest, then its answer comes after all, and it goes on
+    b.deliver(make_packet(oldest), now);
+    auto r = req(TBIB_OP_READ_REQUEST);
+    r.dma_len = 100;
+    auto answer = ask(r);
+    BOOST_REQUIRE(answer.size() == 1u);
+    BOOST_TEST(answer[0].psn == r.psn);
+    BOOST_TEST(!tbib_qp_wants_tx(&b.core));
+    BOOST_TEST(int(b.core.resp.rd_active) == 0);
+    check_idle();
+}
+
 BOOST_AUTO_TEST_CASE(too_many_reads_at_once)
 {
     for (u32 i = 0; i < attr.max_dest_rd_atomic; i++) {
