@@ -236,8 +236,10 @@ static int link_up(struct tbib_link *link)
 	ret = -ENOSPC;
 	fl->trunk = tbib_trunk_get(priv, fl->peer_guid);
 	if (!fl->trunk) {
-		pr_err("tbib: link %u: no room for another neighbour\n",
-		       fl->id);
+		/* without tbib0 there is no trunk; login is tried again */
+		if (priv->napi_dev)
+			pr_err("tbib: link %u: no room for another neighbour\n",
+			       fl->id);
 		goto out;
 	}
 	ret = link_start(fl);
@@ -276,6 +278,7 @@ static void link_down(struct tbib_link *link)
 	tbib_trunk_unlock(tr);
 
 	tbib_trunk_pause(tr);
+	synchronize_rcu();	/* a poll that is complete may still unmask */
 	for (i = 0; i < fl->n_ring; i++)
 		if (fl->ring[i].joined)
 			tbib_rx_ring_down(&tr->rx, fl->ring[i].slot);
@@ -348,13 +351,14 @@ static void link_state(struct tbib_link *link)
 }
 
 /* any context up to hardirq */
-static void rx_ready(struct tbib_ring *ring)
+static void rx_ready(struct tbib_ring *ring, bool masked)
 {
 	struct tbib_fring *fr = tbib_ring_priv(ring);
 
 	if (!fr)
 		return;
-	WRITE_ONCE(fr->masked, 1);
+	if (masked)
+		WRITE_ONCE(fr->masked, 1);
 	napi_schedule(&fr->trunk->napi);
 }
 

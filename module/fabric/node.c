@@ -255,6 +255,7 @@ static int attach(struct tbib_priv *priv, struct device *dev)
 		return ret;
 	}
 	mutex_lock(&priv->mutex);
+	priv->napi_dev = node->netdev;
 	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
 		tbib_trunk_napi_add(priv->trunk[i]);
 	mutex_unlock(&priv->mutex);
@@ -276,6 +277,8 @@ static void detach(struct tbib_priv *priv)
 	mutex_unlock(&priv->mutex);
 	priv->upper->detach(node);
 	mutex_lock(&priv->mutex);
+	/* a link that comes up now makes no NAPI on a device that goes */
+	priv->napi_dev = NULL;
 	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
 		tbib_trunk_napi_del(priv->trunk[i]);
 	mutex_unlock(&priv->mutex);

@@ -251,6 +251,7 @@ struct tbib_priv {
 	struct tbib_node node;
 	const struct tbib_upper_ops *upper;
 	struct mutex mutex;	/* guards links, routes, trunk table, peers */
+	struct net_device *napi_dev;	/* where NAPIs may hang; mutex */
 	struct mutex parent_mutex;	/* guards nhi[] and who is parent */
 	struct list_head links;
 	struct tbib_trunk *trunk[TBIB_TRUNKS];
@@ -299,7 +300,7 @@ dma_addr_t tbib_bounce_dma(struct page *page, u8 nhi);
 /* source.c */
 void tbib_lane_init(struct tbib_lane_queue *lq, struct tbib_trunk *tr);
 struct tbib_train *tbib_source_pull(struct tbib_trunk *tr, unsigned int lane);
-bool tbib_source_run_null(struct tbib_trunk *tr);
+void tbib_source_run_null(struct tbib_trunk *tr);
 void tbib_source_mark_stalled(struct tbib_trunk *tr, unsigned int lane);
 void tbib_source_resettle(struct tbib_priv *priv);
 void tbib_source_unstall(struct tbib_trunk *tr);
@@ -335,6 +336,8 @@ void tbib_train_release(struct tbib_trunk *tr, struct tbib_train *t,
 			bool delivered);
 static inline void tbib_trunk_want(struct tbib_trunk *tr)
 {
+	/* what was queued is seen by who clears the bit after our look at it */
+	smp_mb();
 	if (!test_bit(tr->index, &tr->priv->want))
 		set_bit(tr->index, &tr->priv->want);
 }

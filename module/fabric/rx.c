@@ -11,6 +11,7 @@
 #include "priv.h"
 
 #define ACK_SOON_NS	NSEC_PER_MSEC
+#define ACK_AGAIN_NS	(100 * NSEC_PER_USEC)	/* there was no room for one */
 
 static struct tbib_trunk *rx_trunk(struct tbib_rx *rx)
 {
@@ -176,7 +177,9 @@ static void trunk_ack(struct tbib_rx *rx, const struct tbib_ack *ack)
 		return;
 	}
 	for (i = 0; i < TBIB_LANES; i++)
-		if (ack->lanes & BIT(i))
+		if (ack->lanes & BIT(i) &&
+		    (!(tr->pend.lanes & BIT(i)) ||
+		     tbib_before(tr->pend.next[i], ack->next[i])))
 			tr->pend.next[i] = ack->next[i];
 	tr->pend.lanes |= ack->lanes;
 	for (i = 0; i < ack->n_ring; i++)
@@ -282,20 +285,25 @@ static int poll_ring(struct tbib_trunk *tr, struct tbib_fring *fr, int max,
 
 static int poll_rings(struct tbib_trunk *tr, int budget, u32 *bits)
 {
+	bool more = false;
 	int work = 0;
 	u8 i;
 
 	for (i = 0; i < tr->n_poll; i++) {
 		struct tbib_fring *fr = tr->poll[i];
-		int left = budget - work;
+		int left = budget - work, n;
 
 		/* express comes first, but the others are not forgotten */
 		if (i + 1 < tr->n_poll)
 			left -= left / 4;
-		if (left > 0 && !fr->stopping)
-			work += poll_ring(tr, fr, left, bits);
+		if (left <= 0 || fr->stopping)
+			continue;
+		n = poll_ring(tr, fr, left, bits);
+		work += n;
+		more |= n == left;
 	}
-	return work;
+	/* who has used up its share has more: the poll is not complete */
+	return more ? budget : work;
 }
 
 /* ---- acks that go out ----------------------------------------------------- */
@@ -318,27 +326,39 @@ static bool peer_knows(struct tbib_trunk *tr)
 	return true;
 }
 
-static void send_ack(struct tbib_trunk *tr, enum tbib_ctrl_type type,
+/* Return: false = no room for it now */
+static bool send_ack(struct tbib_trunk *tr, enum tbib_ctrl_type type,
 		     struct tbib_fring *fr)
 {
 	struct tbib_ack ack;
 
 	tbib_rx_ack(&tr->rx, &ack);
-	tbib_trunk_control(tr, fr, type, &ack);
+	return tbib_trunk_control(tr, fr, type, &ack);
 }
 
-/* the ring on which an ack goes: where the peer was heard last */
+static bool can_ack(const struct tbib_fring *fr)
+{
+	return fr && !fr->stopping && fr->fl->open;
+}
+
+/*
+ * The ring on which an ack goes: it speaks of all rings, so the one with the
+ * shortest queue; if there are several, where the peer was heard last.
+ */
 static struct tbib_fring *ack_ring(struct tbib_trunk *tr)
 {
-	struct tbib_fring *fr = tr->ring[tr->ack_slot];
+	struct tbib_fring *best = tr->ring[tr->ack_slot];
 	u8 i;
 
-	if (fr && !fr->stopping && fr->fl->open)
-		return fr;
-	for (i = 0; i < tr->n_poll; i++)
-		if (!tr->poll[i]->stopping && tr->poll[i]->fl->open)
-			return tr->poll[i];
-	return NULL;
+	if (!can_ack(best))
+		best = NULL;
+	for (i = 0; i < tr->n_poll; i++) {
+		struct tbib_fring *fr = tr->poll[i];
+
+		if (can_ack(fr) && (!best || fr->posted < best->posted))
+			best = fr;
+	}
+	return best;
 }
 
 static void poll_ack(struct tbib_trunk *tr, u32 bits)
@@ -362,8 +382,10 @@ static void poll_ack(struct tbib_trunk *tr, u32 bits)
 	tr->full_ack = false;
 	tr->ack_at = 0;
 	fr = ack_ring(tr);
-	if (fr)
-		send_ack(tr, TBIB_CTRL_ACK, fr);
+	if (fr && !send_ack(tr, TBIB_CTRL_ACK, fr)) {
+		tr->full_ack = true;
+		tr->ack_at = tr->now + ACK_AGAIN_NS;
+	}
 }
 
 static void send_probes(struct tbib_trunk *tr)
@@ -383,6 +405,7 @@ static void poll_tx(struct tbib_trunk *tr, u32 bits)
 
 	spin_lock(&tr->tx_lock);
 	clear_bit(tr->index, &tr->priv->want);
+	smp_mb__after_atomic();	/* pairs with tbib_trunk_want() */
 	tbib_trunk_reap(tr);
 	if (tr->pend.lanes) {
 		tbib_tx_ack(&tr->tx, &tr->pend, tr->now);

@@ -260,8 +260,12 @@ struct tbib_train *tbib_source_pull(struct tbib_trunk *tr, unsigned int lane)
 		if (turn == TURN_FILL && !source_fill(tr, src, &d, p.t))
 			break;
 	}
-	if (!p.t)
+	if (!p.t) {
+		/* that many had nothing to send: the others have their turn */
+		if (tries == PULL_TRIES && !p.paced)
+			tbib_trunk_want(tr);
 		return NULL;
+	}
 	if (p.t->n_pkt) {
 		tbib_pace_sent(tr->priv, p.to, p.t->pkt_len + p.t->raw_bytes);
 		return p.t;
@@ -296,16 +300,15 @@ static struct tbib_trunk *drop_all(struct tbib_trunk *tr,
 
 /*
  * tbib_source_run_null() - what cannot be routed is dropped by its source
- * tx lock held, under rcu_read_lock. Return: true when some is left.
+ * tx lock held, under rcu_read_lock. "want" is set when some is left.
  */
-bool tbib_source_run_null(struct tbib_trunk *tr)
+void tbib_source_run_null(struct tbib_trunk *tr)
 {
 	struct tbib_source *src;
-	bool left = false;
 	int tries;
 	u32 l;
 
-	for (l = 0; l < TBIB_LANES; l++)
+	for (l = 0; l < TBIB_LANES; l++) {
 		for (tries = 0; tries < PULL_TRIES; tries++) {
 			struct tbib_trunk *out;
 
@@ -316,9 +319,10 @@ bool tbib_source_run_null(struct tbib_trunk *tr)
 			out = drop_all(tr, src);
 			if (out)
 				push_to(out, src);
-			left |= out == tr;
 		}
-	return left;
+		if (tries == PULL_TRIES)
+			tbib_trunk_want(tr);
+	}
 }
 
 /*

@@ -166,7 +166,7 @@ struct tbib_trunk *tbib_trunk_get(struct tbib_priv *priv, u64 guid)
 /* tbib_trunk_napi_add() - NAPI under tbib0, enabled. Under priv->mutex. */
 int tbib_trunk_napi_add(struct tbib_trunk *tr)
 {
-	struct net_device *dev = tr->priv->node.netdev;
+	struct net_device *dev = tr->priv->napi_dev;
 
 	if (!dev)
 		return -ENODEV;

@@ -29,6 +29,14 @@ void tbib_trunk_unlock(struct tbib_trunk *tr)
 	local_bh_enable();
 }
 
+/* A process may post as fast as we drop: what is left has its turn later. */
+static void null_later(struct tbib_trunk *tr)
+{
+	smp_mb();	/* the unlock before the look, as in tbib_trunk_run() */
+	if (test_bit(tr->index, &tr->priv->want))
+		queue_work(system_bh_wq, &tr->priv->kick_work);
+}
+
 /* tbib_trunk_run() - send when something waits. BHs off, tx lock not held. */
 void tbib_trunk_run(struct tbib_trunk *tr)
 {
@@ -44,10 +52,15 @@ void tbib_trunk_run(struct tbib_trunk *tr)
 			return;
 		}
 		clear_bit(tr->index, want);
+		smp_mb__after_atomic();	/* pairs with tbib_trunk_want() */
 		rcu_read_lock();
 		tbib_trunk_run_locked(tr, ktime_get_ns());
 		rcu_read_unlock();
 		spin_unlock(&tr->tx_lock);
+		if (tr->index == TBIB_TRUNK_NULL) {
+			null_later(tr);
+			return;
+		}
 	}
 }
 
@@ -150,15 +163,37 @@ static void reap_when_tight(struct tbib_trunk *tr)
 	}
 }
 
+/*
+ * Does a ring lack room for a full train? Who does not look @again asks to be
+ * called when it has some.
+ */
+static bool wait_when_tight(struct tbib_trunk *tr, bool again)
+{
+	bool tight = false;
+	u32 i;
+
+	for (i = 0; i < TBIB_RINGS; i++) {
+		struct tbib_fring *fr = tr->ring[i];
+
+		if (!fr || fr->stopping ||
+		    fr->posted <= TBIB_TX_DEPTH - TBIB_TRAIN_FRAMES)
+			continue;
+		tight = true;
+		if (!again)
+			tbib_ring_wait_room(fr->ring);
+	}
+	return tight;
+}
+
 /* tbib_trunk_run_locked() - send what may be sent; tx lock, rcu_read_lock */
 void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 {
 	struct tbib_priv *priv = tr->priv;
-	u32 l;
+	u32 left = RUN_BUDGET, n, l;
+	bool tight;
 
 	if (tr->index == TBIB_TRUNK_NULL) {
-		if (tbib_source_run_null(tr))
-			queue_work(system_bh_wq, &priv->kick_work);
+		tbib_source_run_null(tr);
 		return;
 	}
 	if (tr->index == TBIB_TRUNK_LOOP) {
@@ -168,8 +203,17 @@ void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 	tr->retry_at = 0;
 	if (!tr->tx.lane[TBIB_LANE_EXPRESS].rings)
 		return;		/* all cables are out: what waits, waits */
-	reap_when_tight(tr);
-	if (tbib_tx_run(&tr->tx, now, RUN_BUDGET) == RUN_BUDGET)
+	/*
+	 * The NHI goes on while we post: what it has consumed meanwhile is
+	 * room, without waiting for a timer or for the peer.
+	 */
+	do {
+		reap_when_tight(tr);
+		n = tbib_tx_run(&tr->tx, now, left);
+		left -= n;
+		tight = wait_when_tight(tr, n && left);
+	} while (n && left && tight);
+	if (!left)
 		tbib_trunk_want(tr);
 	else
 		for (l = 0; l < TBIB_LANES; l++)

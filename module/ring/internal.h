@@ -46,8 +46,9 @@ struct tbib_slot {
  * struct tbib_ring - one NHI TX/RX ring pair
  * @tx_head, @tx_tail: counters of posted and reaped frames; guarded by the
  *	fabric's tx lock, by link->mutex once link_down has returned
- * @starved: somebody waits for room; @room_timer calls rx_ready() then
- * @room_wait: its next delay, @room_tail: what @tx_tail was at the last one
+ * @room_timer: somebody waits for room; calls rx_ready() after @room_wait ns
+ * @room_late: it did, and nobody has waited again
+ * @room_tail: what @tx_tail was when it was started last
  * @polls: calls of tbib_ring_poll(), for the watchdog
  */
 struct tbib_ring {
@@ -62,7 +63,7 @@ struct tbib_ring {
 	u8 index;
 	u8 lanes;
 	bool running;
-	bool starved;
+	bool room_late;
 	bool live;		/* rx_ready() may be called */
 
 	struct hrtimer room_timer;

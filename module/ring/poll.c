@@ -43,11 +43,11 @@ struct nhi_desc {
  * The fabric is only called between the return of link_up() and the call of
  * link_down(); then synchronize_rcu() waits for those that are in the call.
  */
-static void ready(struct tbib_ring *ring)
+static void ready(struct tbib_ring *ring, bool masked)
 {
 	rcu_read_lock();
 	if (READ_ONCE(ring->live))
-		tbib_fops->rx_ready(ring);
+		tbib_fops->rx_ready(ring, masked);
 	rcu_read_unlock();
 }
 
@@ -59,7 +59,7 @@ void tbib_ring_live(struct tbib_ring *ring)
 {
 	WRITE_ONCE(ring->live, true);
 	local_bh_disable();
-	ready(ring);
+	ready(ring, true);
 	local_bh_enable();
 }
 
@@ -83,23 +83,23 @@ enum hrtimer_restart tbib_ring_room_timer(struct hrtimer *timer)
 	struct tbib_ring *ring = container_of(timer, struct tbib_ring,
 					      room_timer);
 
-	WRITE_ONCE(ring->starved, false);
-	ready(ring);
+	WRITE_ONCE(ring->room_late, true);
+	ready(ring, false);
 	return HRTIMER_NORESTART;
 }
 
-static void wait_for_room(struct tbib_ring *ring)
+void tbib_ring_wait_room(struct tbib_ring *ring)
 {
-	u32 moved;
+	u32 moved = ring->tx_tail - ring->room_tail;
 
-	if (READ_ONCE(ring->starved))
-		return;
-	WRITE_ONCE(ring->starved, true);
-	moved = ring->tx_tail - ring->room_tail;
-	if (moved < TBIB_TX_DEPTH / 4)
-		ring->room_wait *= 2;
-	else if (moved > TBIB_TX_DEPTH * 3 / 4)
-		ring->room_wait /= 2;
+	/* was the timer, and nobody else, who looked last? */
+	if (READ_ONCE(ring->room_late)) {
+		WRITE_ONCE(ring->room_late, false);
+		if (moved < TBIB_TX_DEPTH / 4)
+			ring->room_wait *= 2;
+		else if (moved >= TBIB_TX_DEPTH - TBIB_TRAIN_FRAMES)
+			ring->room_wait /= 2;
+	}
 	ring->room_wait = clamp(ring->room_wait, ROOM_WAIT_MIN, ROOM_WAIT_MAX);
 	ring->room_tail = ring->tx_tail;
 	hrtimer_start(&ring->room_timer, ns_to_ktime(ring->room_wait),
@@ -115,11 +115,8 @@ static void arm_watchdog(struct tbib_ring *ring)
 u32 tbib_ring_room(struct tbib_ring *ring)
 {
 	u32 posted = ring->tx_head - ring->tx_tail;
-	u32 room = posted < TBIB_TX_DEPTH ? TBIB_TX_DEPTH - posted : 0;
 
-	if (room < TBIB_TRAIN_FRAMES)
-		wait_for_room(ring);
-	return room;
+	return posted < TBIB_TX_DEPTH ? TBIB_TX_DEPTH - posted : 0;
 }
 
 void tbib_ring_post(struct tbib_ring *ring, const struct tbib_tx_frame *f,
@@ -186,7 +183,7 @@ void tbib_ring_start_poll(void *data)
 	struct tbib_ring *ring = data;
 
 	ring->stats.interrupts++;
-	ready(ring);
+	ready(ring, true);
 }
 
 /**
@@ -281,7 +278,7 @@ void tbib_ring_unmask(struct tbib_ring *ring)
 {
 	tb_ring_poll_complete(ring->rx);
 	if (tbib_ring_pending(ring))
-		ready(ring);
+		ready(ring, false);
 	arm_watchdog(ring);
 }
 
@@ -299,7 +296,7 @@ void tbib_ring_watchdog(struct timer_list *timer)
 	if (pending && ring->wd_pending && polls == ring->wd_polls) {
 		ring->stats.lost_irq++;
 		trace_tbib_lost_irq(ring->link->id, ring->index);
-		ready(ring);
+		ready(ring, true);
 	}
 	ring->wd_pending = pending;
 	ring->wd_polls = polls;

@@ -77,7 +77,8 @@ struct tbib_tx_frame {
  *	the rings are freed after it returns
  * @link_state: fsm state changed (for netlink events); also for a link that
  *	never got link_add (refused, no answer). Must not sleep for long.
- * @rx_ready: hardirq context, under the NHI's locks: napi_schedule() only
+ * @rx_ready: hardirq context, maybe under the NHI's locks: napi_schedule() only.
+ *	@masked: the RX interrupt is off until tbib_ring_unmask()
  * @done: one posted frame came back (consumed locally, or cancelled by stop)
  *	from tbib_ring_reap() or ring stop; context of those
  */
@@ -90,7 +91,7 @@ struct tbib_fabric_ops {
 	void (*link_drained)(struct tbib_link *link);
 	void (*link_del)(struct tbib_link *link);
 	void (*link_state)(struct tbib_link *link);
-	void (*rx_ready)(struct tbib_ring *ring);
+	void (*rx_ready)(struct tbib_ring *ring, bool masked);
 	void (*done)(struct tbib_ring *ring, void *cookie);
 };
 
@@ -158,6 +159,13 @@ struct page_pool *tbib_ring_pool(struct tbib_ring *ring);
  * Caller holds the trunk's tx lock (it is the only poster of this ring).
  */
 u32 tbib_ring_room(struct tbib_ring *ring);
+
+/**
+ * tbib_ring_wait_room() - have rx_ready() called when there may be more room
+ * After about the time in which the NHI consumes half of what it may hold.
+ * Same lock. A later call replaces an earlier one.
+ */
+void tbib_ring_wait_room(struct tbib_ring *ring);
 
 /**
  * tbib_ring_post() - post frames contiguously; @n <= tbib_ring_room()
