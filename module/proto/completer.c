@@ -19,6 +19,7 @@ enum tbib_comp_step {
 	COMP_IMPLIED_NAK,
 	COMP_RETRY,
 	COMP_BAD_RESPONSE,
+	COMP_LOCAL_ERROR,	/* memory of the WQE went away */
 	COMP_FAILED,
 	COMP_DONE,
 	COMP_DROP,
@@ -35,6 +36,7 @@ static const char * const step_name[COMP_STEPS] = {
 	[COMP_IMPLIED_NAK]	= "implied nak",
 	[COMP_RETRY]		= "retry",
 	[COMP_BAD_RESPONSE]	= "bad response",
+	[COMP_LOCAL_ERROR]	= "local error",
 	[COMP_FAILED]		= "failed",
 	[COMP_DONE]		= "done",
 	[COMP_DROP]		= "drop",
@@ -380,7 +382,8 @@ static enum tbib_comp_step comp_read(struct tbib_qp *qp,
 		return COMP_BAD_RESPONSE;
 	if (len) {
 		tbib_pkt_payload(pkt, b->hdr_len, &pl);
-		qp->ops->scatter(qp, w, off, &pl, b->psn == w->last_psn);
+		if (qp->ops->scatter(qp, w, off, &pl, b->psn == w->last_psn))
+			return COMP_LOCAL_ERROR;
 	}
 	comp_answered(qp, w, now);
 	return COMP_DONE;
@@ -404,7 +407,8 @@ static enum tbib_comp_step comp_atomic(struct tbib_qp *qp,
 	pl.n = 1;
 	pl.piece[0].data = (const u8 *)&orig;
 	pl.piece[0].len = sizeof(orig);
-	qp->ops->scatter(qp, w, 0, &pl, true);
+	if (qp->ops->scatter(qp, w, 0, &pl, true))
+		return COMP_LOCAL_ERROR;
 	comp_answered(qp, w, now);
 	return COMP_DONE;
 }
@@ -443,7 +447,8 @@ void tbib_comp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 			step = comp_retry(qp, now);
 			break;
 		default:
-			tbib_sq_fail(qp, TBIB_BAD_RESP_ERR);
+			tbib_sq_fail(qp, step == COMP_LOCAL_ERROR ?
+				     TBIB_LOC_PROT_ERR : TBIB_BAD_RESP_ERR);
 			step = COMP_FAILED;
 			break;
 		}

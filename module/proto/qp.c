@@ -85,18 +85,17 @@ u8 *tbib_pkt_append(struct tbib_train *t, const struct tbib_bth *b, u32 pre,
 	return p;
 }
 
-bool tbib_pkt_payload_from(struct tbib_qp *qp, const struct tbib_wqe *w,
-			   u32 off, u32 len, u8 *dst, struct tbib_train *t)
+u8 tbib_pkt_payload_from(struct tbib_qp *qp, const struct tbib_wqe *w,
+			 u32 off, u32 len, u8 *dst, struct tbib_train *t)
 {
 	if (!len)
-		return true;
+		return TBIB_OK;
 	if (len >= TBIB_ZCOPY_MIN)
 		return qp->ops->gather_raw(qp, w, off, len, t);
-	if (w->flags & TBIB_WF_INLINE)
-		memcpy(dst, tbib_wqe_inl(w) + off, len);
-	else
-		qp->ops->gather(qp, w, off, len, dst);
-	return true;
+	if (!(w->flags & TBIB_WF_INLINE))
+		return qp->ops->gather(qp, w, off, len, dst);
+	memcpy(dst, tbib_wqe_inl(w) + off, len);
+	return TBIB_OK;
 }
 
 void tbib_qp_hold(struct tbib_qp *qp, u64 now)

@@ -56,6 +56,8 @@ enum tbib_status {	/* same order and meaning as enum ib_wc_status */
 	TBIB_LOC_RDD_VIOL_ERR, TBIB_REM_INV_RD_REQ_ERR, TBIB_REM_ABORT_ERR,
 	TBIB_INV_EECN_ERR, TBIB_INV_EEC_STATE_ERR, TBIB_FATAL_ERR,
 	TBIB_RESP_TIMEOUT_ERR, TBIB_GENERAL_ERR,
+	/* not a completion: the host has no page now, try again later */
+	TBIB_NO_PAGE = 0xff,
 };
 
 /** struct tbib_sge - one entry of a gather/scatter list */
@@ -167,6 +169,9 @@ struct tbib_qp;
 
 /**
  * struct tbib_qp_ops - what a QP asks of its host, with the QP lock held
+ * Memory may go away while a message is in progress; those that move bytes
+ * return an enum tbib_status, and a message that is not whole never completes
+ * as if it were.
  *
  * @wqe_prepare: resolve lkeys of @w to MRs and take references (AH for UD too)
  *	Return: enum tbib_status. Called once before the WQE's first packet;
@@ -174,22 +179,25 @@ struct tbib_qp;
  * @wqe_release: drop what commit and wqe_prepare took; once for each WQE,
  *	also for one that was never prepared, before its CQE
  * @gather: copy @len bytes at message offset @off of @w to @dst
+ *	Return: TBIB_OK or TBIB_LOC_PROT_ERR.
  * @gather_raw: append raw frames with these bytes to @t, at most 2 (zero copy
- *	where possible, else a bounce page). Return: false when it could not
- *	(no page): nothing was appended, try again later.
+ *	where possible, else a bounce page). Return: as gather, or TBIB_NO_PAGE;
+ *	nothing was appended unless TBIB_OK.
  * @grh: UD: write the 40-byte GRH for @w with @len payload bytes to @dst (the
  *	packet then carries TBIB_PF_GRH)
  * @scatter: READ and atomic responses: copy @p to message offset @off of @w
  *	(@last: end of the message; its last bytes become visible last)
+ *	Return: as gather.
  * @recv_get: fetch the next receive WQE. Return: enum tbib_status;
  *	TBIB_RNR_RETRY_EXC_ERR means there is none. On another error the WQE
  *	is consumed, @r->wr_id is valid and there is nothing to release.
- * @recv_scatter: copy @p to offset @off of the receive WQE
+ * @recv_scatter: copy @p to offset @off of the receive WQE. Return: as gather.
  * @recv_release: drop what recv_get took
  * @mem_get: check rkey, range, access of @qp's PD; take a reference
  *	Return: TBIB_OK or TBIB_REM_ACCESS_ERR.
  * @mem_put: drop it
- * @mem_read, @mem_read_raw, @mem_write: as gather, gather_raw, scatter
+ * @mem_read, @mem_read_raw, @mem_write: as gather, gather_raw, scatter, but
+ *	TBIB_REM_ACCESS_ERR when the memory has gone away
  * @mem_atomic: 8-byte atomic, also atomic to the CPU. Return: status.
  * @invalidate: SEND with invalidate. Return: status.
  * @complete: add a CQE
@@ -200,27 +208,27 @@ struct tbib_qp;
 struct tbib_qp_ops {
 	u8 (*wqe_prepare)(struct tbib_qp *qp, struct tbib_wqe *w);
 	void (*wqe_release)(struct tbib_qp *qp, struct tbib_wqe *w);
-	void (*gather)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
-		       u32 len, u8 *dst);
-	bool (*gather_raw)(struct tbib_qp *qp, const struct tbib_wqe *w,
-			   u32 off, u32 len, struct tbib_train *t);
+	u8 (*gather)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
+		     u32 len, u8 *dst);
+	u8 (*gather_raw)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
+			 u32 len, struct tbib_train *t);
 	void (*grh)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 len,
 		    u8 *dst);
-	void (*scatter)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
-			const struct tbib_payload *p, bool last);
+	u8 (*scatter)(struct tbib_qp *qp, const struct tbib_wqe *w, u32 off,
+		      const struct tbib_payload *p, bool last);
 	u8 (*recv_get)(struct tbib_qp *qp, struct tbib_rwqe *r);
-	void (*recv_scatter)(struct tbib_qp *qp, const struct tbib_rwqe *r,
-			     u32 off, const struct tbib_payload *p, bool last);
+	u8 (*recv_scatter)(struct tbib_qp *qp, const struct tbib_rwqe *r,
+			   u32 off, const struct tbib_payload *p, bool last);
 	void (*recv_release)(struct tbib_qp *qp, struct tbib_rwqe *r);
 	u8 (*mem_get)(struct tbib_qp *qp, u32 rkey, u64 va, u32 len, u32 access,
 		      struct tbib_mem *m);
 	void (*mem_put)(struct tbib_qp *qp, struct tbib_mem *m);
-	void (*mem_read)(struct tbib_qp *qp, const struct tbib_mem *m, u32 off,
-			 u32 len, u8 *dst);
-	bool (*mem_read_raw)(struct tbib_qp *qp, const struct tbib_mem *m,
-			     u32 off, u32 len, struct tbib_train *t);
-	void (*mem_write)(struct tbib_qp *qp, const struct tbib_mem *m, u32 off,
-			  const struct tbib_payload *p, bool last);
+	u8 (*mem_read)(struct tbib_qp *qp, const struct tbib_mem *m, u32 off,
+		       u32 len, u8 *dst);
+	u8 (*mem_read_raw)(struct tbib_qp *qp, const struct tbib_mem *m,
+			   u32 off, u32 len, struct tbib_train *t);
+	u8 (*mem_write)(struct tbib_qp *qp, const struct tbib_mem *m, u32 off,
+			const struct tbib_payload *p, bool last);
 	u8 (*mem_atomic)(struct tbib_qp *qp, const struct tbib_mem *m, bool cas,
 			 u64 swap_add, u64 compare, u64 *orig);
 	u8 (*invalidate)(struct tbib_qp *qp, u32 rkey);

@@ -100,10 +100,10 @@ u8 *tbib_pkt_append(struct tbib_train *t, const struct tbib_bth *b, u32 pre,
 /**
  * tbib_pkt_payload_from() - payload of WQE @w from @off for a new packet
  * @dst: where inline payload goes
- * Return: false when the host has no page (the packet is to be undone).
+ * Return: as ops->gather_raw; unless TBIB_OK the packet is to be undone.
  */
-bool tbib_pkt_payload_from(struct tbib_qp *qp, const struct tbib_wqe *w,
-			   u32 off, u32 len, u8 *dst, struct tbib_train *t);
+u8 tbib_pkt_payload_from(struct tbib_qp *qp, const struct tbib_wqe *w,
+			 u32 off, u32 len, u8 *dst, struct tbib_train *t);
 
 /** tbib_qp_hold() - the host has no page: wait a little */
 void tbib_qp_hold(struct tbib_qp *qp, u64 now);
@@ -130,6 +130,12 @@ void tbib_recv_complete(struct tbib_qp *qp, struct tbib_cqe *cqe);
 
 /* --- requester.c --------------------------------------------------------- */
 
+/**
+ * tbib_req_no_payload() - the host gave no payload for a packet of @w, which
+ * was undone: wait for a page, or let the WQE fail with @status in its turn
+ */
+enum tbib_tx_step tbib_req_no_payload(struct tbib_qp *qp, struct tbib_wqe *w,
+				      u8 status);
 /** tbib_req_start() - prepare a new WQE and give it its PSNs */
 enum tbib_tx_step tbib_req_start(struct tbib_qp *qp, struct tbib_wqe *w);
 bool tbib_req_ready(const struct tbib_qp *qp);
@@ -178,8 +184,13 @@ struct tbib_resp_pkt {
 /** tbib_resp_len_ok() - payload length against MTU, position, RETH */
 bool tbib_resp_len_ok(const struct tbib_qp *qp,
 		      const struct tbib_resp_pkt *rp);
-/** tbib_resp_execute() - place payload, end the message when it is the last */
-void tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp);
+/**
+ * tbib_resp_execute() - place payload, end the message when it is the last
+ * Return: TBIB_OK, or status of the host when memory went away.
+ */
+u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp);
+/** tbib_resp_abort() - memory of the READ answered at @psn went away: NAK, ERR */
+void tbib_resp_abort(struct tbib_qp *qp, u32 psn);
 /** tbib_resp_drop_write() - forget the RDMA WRITE in progress */
 void tbib_resp_drop_write(struct tbib_qp *qp);
 

@@ -37,6 +37,33 @@ static u8 wqe_check(const struct tbib_qp *qp, const struct tbib_wqe *w)
 	return TBIB_OK;
 }
 
+/* those before it may still complete, IBTA 10.8.6 */
+static enum tbib_tx_step wqe_fail(struct tbib_qp *qp, struct tbib_wqe *w,
+				  u8 status)
+{
+	w->state = TBIB_WS_FAILED;
+	w->status = status;
+	tbib_sq_reap(qp);
+	return TBIB_TX_IDLE;
+}
+
+enum tbib_tx_step tbib_req_no_payload(struct tbib_qp *qp, struct tbib_wqe *w,
+				      u8 status)
+{
+	struct tbib_req *r = &qp->req;
+
+	if (status == TBIB_NO_PAGE)
+		return TBIB_TX_HELD;
+	/* a probe repeats one that was passed: nothing behind @w goes now */
+	while (r->send == r->prod || tbib_sq_at(qp, r->send) != w)
+		r->send--;
+	if (qp->service == TBIB_RC)
+		r->psn = w->first_psn;
+	r->probe = false;
+	r->rtt_on = false;
+	return wqe_fail(qp, w, status);
+}
+
 enum tbib_tx_step tbib_req_start(struct tbib_qp *qp, struct tbib_wqe *w)
 {
 	u8 status = wqe_check(qp, w);
@@ -45,13 +72,8 @@ enum tbib_tx_step tbib_req_start(struct tbib_qp *qp, struct tbib_wqe *w)
 		status = qp->ops->wqe_prepare(qp, w);
 		w->prepared = !status;
 	}
-	if (status) {
-		/* those before it may still complete, IBTA 10.8.6 */
-		w->state = TBIB_WS_FAILED;
-		w->status = status;
-		tbib_sq_reap(qp);
-		return TBIB_TX_IDLE;
-	}
+	if (status)
+		return wqe_fail(qp, w, status);
 	w->first_psn = qp->req.psn;
 	if (tbib_wr_info[w->op].kind == TBIB_WK_LOCAL) {
 		w->state = TBIB_WS_DONE;
@@ -171,6 +193,7 @@ enum tbib_tx_step tbib_req_data(struct tbib_qp *qp, struct tbib_wqe *w,
 	u32 len = w->length - off < mtu ? w->length - off : mtu;
 	bool last = psn == w->last_psn;
 	struct tbib_bth b = { 0 };
+	u8 status;
 	u8 *p;
 
 	bth_init(qp, &b, tbib_wr_info[w->op].op[(last ? 2 : 0) + !off], psn);
@@ -183,10 +206,11 @@ enum tbib_tx_step tbib_req_data(struct tbib_qp *qp, struct tbib_wqe *w,
 	p = tbib_pkt_append(t, &b, 0, len);
 	if (!p)
 		return TBIB_TX_FULL;
-	if (!tbib_pkt_payload_from(qp, w, off, len,
-				   p + tbib_bth_len(b.opcode), t)) {
+	status = tbib_pkt_payload_from(qp, w, off, len,
+				       p + tbib_bth_len(b.opcode), t);
+	if (status) {
 		tbib_train_undo(t, &mark);
-		return TBIB_TX_HELD;
+		return tbib_req_no_payload(qp, w, status);
 	}
 	qp->stats.send_pkts++;
 	return TBIB_TX_NEXT;

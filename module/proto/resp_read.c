@@ -196,6 +196,24 @@ static enum tbib_tx_step send_atomic(struct tbib_qp *qp,
 	return TBIB_TX_NEXT;
 }
 
+/*
+ * The host gave no payload. A READ that was asked for more than once may have
+ * had its answer, and its rkey may have been dropped for that: the peer asks
+ * again when it has not (see dup_read()).
+ */
+static enum tbib_tx_step no_payload(struct tbib_qp *qp,
+				    struct tbib_rd_res *res, u8 status)
+{
+	if (status == TBIB_NO_PAGE)
+		return TBIB_TX_HELD;
+	if (res->again) {
+		rd_stop(qp, res);
+		return TBIB_TX_NEXT;
+	}
+	tbib_resp_abort(qp, res->cur_psn);
+	return TBIB_TX_IDLE;
+}
+
 static enum tbib_tx_step send_read(struct tbib_qp *qp,
 				   struct tbib_rd_res *res,
 				   struct tbib_train *t)
@@ -211,20 +229,21 @@ static enum tbib_tx_step send_read(struct tbib_qp *qp,
 	u32 len = res->len - off < mtu ? res->len - off : mtu;
 	bool last = res->cur_psn == res->end_psn;
 	struct tbib_bth b = { 0 };
+	u8 status = TBIB_OK;
 	u8 *p;
 
 	rd_bth(qp, res, &b, op[(last ? 2 : 0) + !off]);
 	p = tbib_pkt_append(t, &b, 0, len);
 	if (!p)
 		return TBIB_TX_FULL;
-	if (len >= TBIB_ZCOPY_MIN) {
-		if (!qp->ops->mem_read_raw(qp, &res->mem, off, len, t)) {
-			tbib_train_undo(t, &mark);
-			return TBIB_TX_HELD;
-		}
-	} else if (len) {
-		qp->ops->mem_read(qp, &res->mem, off, len,
-				  p + tbib_bth_len(b.opcode));
+	if (len >= TBIB_ZCOPY_MIN)
+		status = qp->ops->mem_read_raw(qp, &res->mem, off, len, t);
+	else if (len)
+		status = qp->ops->mem_read(qp, &res->mem, off, len,
+					   p + tbib_bth_len(b.opcode));
+	if (status) {
+		tbib_train_undo(t, &mark);
+		return no_payload(qp, res, status);
 	}
 	qp->stats.send_pkts++;
 	res->cur_psn = tbib_psn_add(res->cur_psn, 1);

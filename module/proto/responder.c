@@ -219,11 +219,12 @@ static void end_message(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 	tbib_recv_complete(qp, &cqe);
 }
 
-void tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
+u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 {
 	struct tbib_resp *r = &qp->resp;
 	bool last = rp->flags & TBIB_OI_LAST;
 	struct tbib_payload pl;
+	u8 status;
 
 	if (rp->flags & TBIB_OI_FIRST) {
 		r->in_msg = (u8)(rp->flags & OP_CLASS);
@@ -232,14 +233,18 @@ void tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 	if (rp->len) {
 		tbib_pkt_payload(rp->pkt, rp->b->hdr_len, &pl);
 		if (rp->flags & TBIB_OI_SEND)
-			qp->ops->recv_scatter(qp, &r->rwqe, r->msg_off, &pl,
-					      last);
+			status = qp->ops->recv_scatter(qp, &r->rwqe,
+						       r->msg_off, &pl, last);
 		else
-			qp->ops->mem_write(qp, &r->mem, r->msg_off, &pl, last);
+			status = qp->ops->mem_write(qp, &r->mem, r->msg_off,
+						    &pl, last);
+		if (status)
+			return status;
 		r->msg_off += rp->len;
 	}
 	if (last)
 		end_message(qp, rp);
+	return TBIB_OK;
 }
 
 static enum tbib_resp_step exec_read(struct tbib_qp *qp,
@@ -291,6 +296,8 @@ static enum tbib_resp_step exec_atomic(struct tbib_qp *qp,
 				     TBIB_OP_CMP_SWAP, b->swap_add, b->compare,
 				     &orig);
 	qp->ops->mem_put(qp, &mem);
+	if (status == TBIB_REM_ACCESS_ERR)
+		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
 	if (status)
 		return refuse(rp, TBIB_NAK_REM_OP, status);
 	res = tbib_rd_add(qp);
@@ -308,6 +315,8 @@ static enum tbib_resp_step exec_atomic(struct tbib_qp *qp,
 static enum tbib_resp_step execute(struct tbib_qp *qp,
 				   struct tbib_resp_pkt *rp)
 {
+	u8 status;
+
 	if (rp->flags & TBIB_OI_READ)
 		return exec_read(qp, rp);
 	if (rp->flags & TBIB_OI_ATOMIC)
@@ -315,8 +324,12 @@ static enum tbib_resp_step execute(struct tbib_qp *qp,
 	/* invalidate before the receiver is told, IBTA 9.4.1.1 */
 	if (rp->flags & TBIB_OI_IETH && qp->ops->invalidate(qp, rp->b->rkey))
 		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
-	tbib_resp_execute(qp, rp);
-	return RESP_ACCEPT;
+	status = tbib_resp_execute(qp, rp);
+	if (!status)
+		return RESP_ACCEPT;
+	return rp->flags & TBIB_OI_SEND ?
+	       refuse(rp, TBIB_NAK_REM_OP, status) :
+	       refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
 }
 
 /* --- answers ------------------------------------------------------------- */
@@ -460,6 +473,19 @@ static enum tbib_resp_step refuse_fatal(struct tbib_qp *qp,
 			   rp->nak == TBIB_NAK_REM_ACC ? TBIB_EV_ACCESS_ERR :
 							 TBIB_EV_QP_FATAL);
 	return RESP_DONE;
+}
+
+void tbib_resp_abort(struct tbib_qp *qp, u32 psn)
+{
+	bool fresh = qp->state != TBIB_QPS_ERR;
+
+	/* in the place of the answer; those behind it are not sent */
+	tbib_rd_drop_all(qp);
+	answer(qp, TBIB_NAK_REM_ACC, psn);
+	qp->stats.naks_sent++;
+	tbib_qp_to_err(qp, true);
+	if (fresh)
+		qp->ops->event(qp, TBIB_EV_ACCESS_ERR);
 }
 
 void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,

@@ -155,6 +155,17 @@ static void uc_fail(struct tbib_qp *qp, u8 status)
 	qp->ops->event(qp, TBIB_EV_QP_FATAL);
 }
 
+/* memory of the receive WQE in use went away */
+static void uc_lost_recv(struct tbib_qp *qp)
+{
+	struct tbib_cqe cqe = { 0 };
+
+	cqe.status = TBIB_LOC_PROT_ERR;
+	tbib_recv_complete(qp, &cqe);
+	tbib_qp_to_err(qp, false);
+	qp->ops->event(qp, TBIB_EV_QP_FATAL);
+}
+
 /* does the packet fit the PSN and the message in progress? */
 static bool uc_in_sequence(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 {
@@ -220,5 +231,10 @@ void tbib_uc_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 		uc_drop_message(qp);
 		return;
 	}
-	tbib_resp_execute(qp, &rp);
+	if (!tbib_resp_execute(qp, &rp))
+		return;
+	if (rp.flags & TBIB_OI_SEND)
+		uc_lost_recv(qp);
+	else
+		uc_drop_message(qp);
 }

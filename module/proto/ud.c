@@ -62,6 +62,7 @@ static enum tbib_tx_step ud_packet(struct tbib_qp *qp, struct tbib_wqe *w,
 	struct tbib_train_mark mark = tbib_train_mark(t);
 	struct tbib_bth b = { 0 };
 	u32 pre = qp->ops->grh ? TBIB_GRH_LEN : 0;
+	u8 status;
 	u8 *p;
 
 	b.opcode = (u8)(TBIB_UD | tbib_wr_info[w->op].op[3]);
@@ -77,10 +78,11 @@ static enum tbib_tx_step ud_packet(struct tbib_qp *qp, struct tbib_wqe *w,
 		return TBIB_TX_FULL;
 	if (pre)
 		qp->ops->grh(qp, w, w->length, p);
-	if (!tbib_pkt_payload_from(qp, w, 0, w->length,
-				   p + pre + tbib_bth_len(b.opcode), t)) {
+	status = tbib_pkt_payload_from(qp, w, 0, w->length,
+				       p + pre + tbib_bth_len(b.opcode), t);
+	if (status) {
 		tbib_train_undo(t, &mark);
-		return TBIB_TX_HELD;
+		return tbib_req_no_payload(qp, w, status);
 	}
 	qp->stats.send_pkts++;
 	return TBIB_TX_NEXT;
@@ -134,23 +136,27 @@ static bool ud_recv_wqe(struct tbib_qp *qp, u32 len)
 	return len + TBIB_GRH_LEN <= r->rwqe.length;
 }
 
-/* the first 40 bytes of the buffer belong to the GRH, there or not, 11.4.1.2 */
-static void ud_place(struct tbib_qp *qp, const struct tbib_bth *b,
+/*
+ * The first 40 bytes of the buffer belong to the GRH, there or not, 11.4.1.2.
+ * Return: enum tbib_status.
+ */
+static u8 ud_place(struct tbib_qp *qp, const struct tbib_bth *b,
 		     const struct tbib_pkt *pkt, u32 len)
 {
 	static const u8 no_grh[TBIB_GRH_LEN];
 	struct tbib_payload pl;
+	u8 status;
 
 	pl.len = TBIB_GRH_LEN;
 	pl.n = 1;
 	pl.piece[0].data = b->grh ? b->grh : no_grh;
 	pl.piece[0].len = TBIB_GRH_LEN;
-	qp->ops->recv_scatter(qp, &qp->resp.rwqe, 0, &pl, !len);
-	if (len) {
-		tbib_pkt_payload(pkt, b->hdr_len, &pl);
-		qp->ops->recv_scatter(qp, &qp->resp.rwqe, TBIB_GRH_LEN, &pl,
-				      true);
-	}
+	status = qp->ops->recv_scatter(qp, &qp->resp.rwqe, 0, &pl, !len);
+	if (status || !len)
+		return status;
+	tbib_pkt_payload(pkt, b->hdr_len, &pl);
+	return qp->ops->recv_scatter(qp, &qp->resp.rwqe, TBIB_GRH_LEN, &pl,
+				     true);
 }
 
 void tbib_ud_rx(struct tbib_qp *qp, const struct tbib_bth *b,
@@ -162,7 +168,7 @@ void tbib_ud_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 	if (!ud_qkey_ok(qp, b->qkey) || len > qp->attr.mtu ||
 	    !ud_recv_wqe(qp, len))
 		return;
-	ud_place(qp, b, pkt, len);
+	cqe.status = ud_place(qp, b, pkt, len);
 	cqe.solicited = b->solicited;
 	cqe.imm_valid = b->info->flags & TBIB_OI_IMM;
 	cqe.imm = b->imm;
@@ -171,4 +177,6 @@ void tbib_ud_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 	cqe.src_qp = b->sqpn;
 	cqe.slid = slid;
 	tbib_recv_complete(qp, &cqe);
+	if (cqe.status)
+		tbib_qp_to_err(qp, false);
 }

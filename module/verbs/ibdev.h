@@ -440,26 +440,26 @@ void tbib_mr_unmap_all(struct tbib_mr *mr);
 /* mem.c: parts of tbib_qp_ops that touch memory */
 u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w);
 void tbib_wqe_release(struct tbib_qp *core, struct tbib_wqe *w);
-void tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		 u32 len, u8 *dst);
-bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		     u32 len, struct tbib_train *t);
-void tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		  const struct tbib_payload *p, bool last);
-void tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
-		       u32 off, const struct tbib_payload *p, bool last);
+u8 tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+	       u32 len, u8 *dst);
+u8 tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		   u32 len, struct tbib_train *t);
+u8 tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		const struct tbib_payload *p, bool last);
+u8 tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
+		     u32 off, const struct tbib_payload *p, bool last);
 u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
 		 u32 n, u32 access);
 void tbib_sges_put(struct tbib_sge *sge, u32 n);
 u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
 		struct tbib_mem *m);
 void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m);
-void tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
-		   u32 len, u8 *dst);
-bool tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
-		       u32 off, u32 len, struct tbib_train *t);
-void tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
-		    const struct tbib_payload *p, bool last);
+u8 tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		 u32 len, u8 *dst);
+u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
+		     u32 off, u32 len, struct tbib_train *t);
+u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		  const struct tbib_payload *p, bool last);
 u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
 		   u64 swap_add, u64 compare, u64 *orig);
 

@@ -133,21 +133,26 @@ static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u32 key,
 	return true;
 }
 
-/* a page of copied payload; the caller fills it */
-static u8 *raw_bounce(struct tbib_vqp *q, struct tbib_train *t, u32 len)
+/* a page for payload that has to be copied, or NULL */
+static struct page *raw_page(struct tbib_vqp *q, const struct tbib_train *t)
+{
+	return tbib_train_raw_room(t) ? tbib_bounce_page(q->dev->node) : NULL;
+}
+
+/* @page has been filled, unless @status says why not. Return: @status. */
+static u8 raw_bounce(struct tbib_vqp *q, struct tbib_train *t,
+		     struct page *page, u32 len, u8 status)
 {
 	struct tbib_raw raw = { .kind = TBIB_RAW_BOUNCE, .len = len };
-	struct page *page;
 
-	if (!tbib_train_raw_room(t))
-		return NULL;
-	page = tbib_bounce_page(q->dev->node);
-	if (!page)
-		return NULL;
+	if (status) {
+		tbib_bounce_put(q->dev->node, page);
+		return status;
+	}
 	raw.ref = page;
 	raw.data = page_address(page);
 	tbib_train_add_raw(t, &raw);
-	return raw.data;
+	return TBIB_OK;
 }
 
 /* ---- gather and scatter lists ------------------------------------------ */
@@ -204,8 +209,8 @@ static const struct tbib_sge *sge_at(const struct tbib_sge *sge, u32 n,
 	return n ? sge : NULL;
 }
 
-static void sges_read(const struct tbib_sge *sge, u32 n, u32 off, u32 len,
-		      u8 *dst)
+static u8 sges_read(const struct tbib_sge *sge, u32 n, u32 off, u32 len,
+		    u8 *dst)
 {
 	const struct tbib_sge *end = sge + n;
 	u32 run;
@@ -216,15 +221,15 @@ static void sges_read(const struct tbib_sge *sge, u32 n, u32 off, u32 len,
 		if (!run)
 			continue;
 		if (!mr_read(sge->mr, sge->lkey, sge->addr + off, run, dst))
-			memset(dst, 0, run);
+			return TBIB_LOC_PROT_ERR;
 		dst += run;
 		len -= run;
 	}
-	memset(dst, 0, len);
+	return len ? TBIB_LOC_PROT_ERR : TBIB_OK;
 }
 
-static void sges_write(const struct tbib_sge *sge, u32 n, u32 off,
-		       const struct tbib_payload *p, bool last)
+static u8 sges_write(const struct tbib_sge *sge, u32 n, u32 off,
+		     const struct tbib_payload *p, bool last)
 {
 	const struct tbib_sge *end = sge + n;
 	u32 i, run, done;
@@ -239,15 +244,17 @@ static void sges_write(const struct tbib_sge *sge, u32 n, u32 off,
 				off = 0;
 			}
 			if (!sge || sge >= end)
-				return;
+				return TBIB_LOC_PROT_ERR;
 			run = min(piece->len - done, sge->len - off);
-			mr_write(sge->mr, sge->lkey, sge->addr + off, run,
-				 piece->data + done,
-				 last && i + 1 == p->n &&
-				 done + run == piece->len);
+			if (!mr_write(sge->mr, sge->lkey, sge->addr + off, run,
+				      piece->data + done,
+				      last && i + 1 == p->n &&
+				      done + run == piece->len))
+				return TBIB_LOC_PROT_ERR;
 			off += run;
 		}
 	}
+	return TBIB_OK;
 }
 
 static u8 prepare_access(const struct tbib_wqe *w)
@@ -301,47 +308,48 @@ void tbib_wqe_release(struct tbib_qp *core, struct tbib_wqe *w)
 	w->n_sge = 0;
 }
 
-void tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		 u32 len, u8 *dst)
+u8 tbib_gather(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+	       u32 len, u8 *dst)
 {
-	if (w->flags & TBIB_WF_INLINE)
-		memcpy(dst, tbib_wqe_inl(w) + off, len);
-	else
-		sges_read(tbib_wqe_sge(w), w->n_sge, off, len, dst);
+	if (!(w->flags & TBIB_WF_INLINE))
+		return sges_read(tbib_wqe_sge(w), w->n_sge, off, len, dst);
+	memcpy(dst, tbib_wqe_inl(w) + off, len);
+	return TBIB_OK;
 }
 
-bool tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		     u32 len, struct tbib_train *t)
+u8 tbib_gather_raw(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		   u32 len, struct tbib_train *t)
 {
 	struct tbib_vqp *q = core_to_vqp(core);
 	const struct tbib_sge *sge;
+	struct page *page;
 	u32 in_sge = off;
-	u8 *dst;
+	u8 status;
 
 	if (!(w->flags & TBIB_WF_INLINE)) {
 		sge = sge_at(tbib_wqe_sge(w), w->n_sge, &in_sge);
 		if (sge && len <= sge->len - in_sge &&
 		    raw_direct(t, sge->mr, sge->lkey, sge->addr + in_sge,
 			       len))
-			return true;
+			return TBIB_OK;
 	}
-	dst = raw_bounce(q, t, len);
-	if (!dst)
-		return false;
-	tbib_gather(core, w, off, len, dst);
-	return true;
+	page = raw_page(q, t);
+	if (!page)
+		return TBIB_NO_PAGE;
+	status = tbib_gather(core, w, off, len, page_address(page));
+	return raw_bounce(q, t, page, len, status);
 }
 
-void tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
-		  const struct tbib_payload *p, bool last)
+u8 tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
+		const struct tbib_payload *p, bool last)
 {
-	sges_write(tbib_wqe_sge(w), w->n_sge, off, p, last);
+	return sges_write(tbib_wqe_sge(w), w->n_sge, off, p, last);
 }
 
-void tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
-		       u32 off, const struct tbib_payload *p, bool last)
+u8 tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
+		     u32 off, const struct tbib_payload *p, bool last)
 {
-	sges_write(r->sge, r->n_sge, off, p, last);
+	return sges_write(r->sge, r->n_sge, off, p, last);
 }
 
 /* ---- remote memory ----------------------------------------------------- */
@@ -377,38 +385,42 @@ void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m)
 	m->mr = NULL;
 }
 
-void tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
-		   u32 len, u8 *dst)
+u8 tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		 u32 len, u8 *dst)
 {
-	if (!mr_read(m->mr, m->rkey, m->va + off, len, dst))
-		memset(dst, 0, len);
+	return mr_read(m->mr, m->rkey, m->va + off, len, dst) ?
+	       TBIB_OK : TBIB_REM_ACCESS_ERR;
 }
 
-bool tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
-		       u32 off, u32 len, struct tbib_train *t)
+u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
+		     u32 off, u32 len, struct tbib_train *t)
 {
-	u8 *dst;
+	struct tbib_vqp *q = core_to_vqp(core);
+	struct page *page;
+	u8 status;
 
 	if (raw_direct(t, m->mr, m->rkey, m->va + off, len))
-		return true;
-	dst = raw_bounce(core_to_vqp(core), t, len);
-	if (!dst)
-		return false;
-	tbib_mem_read(core, m, off, len, dst);
-	return true;
+		return TBIB_OK;
+	page = raw_page(q, t);
+	if (!page)
+		return TBIB_NO_PAGE;
+	status = tbib_mem_read(core, m, off, len, page_address(page));
+	return raw_bounce(q, t, page, len, status);
 }
 
-void tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
-		    const struct tbib_payload *p, bool last)
+u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
+		  const struct tbib_payload *p, bool last)
 {
 	u64 va = m->va + off;
 	u32 i;
 
 	for (i = 0; i < p->n; i++) {
-		mr_write(m->mr, m->rkey, va, p->piece[i].len, p->piece[i].data,
-			 last && i + 1 == p->n);
+		if (!mr_write(m->mr, m->rkey, va, p->piece[i].len,
+			      p->piece[i].data, last && i + 1 == p->n))
+			return TBIB_REM_ACCESS_ERR;
 		va += p->piece[i].len;
 	}
+	return TBIB_OK;
 }
 
 /*

@@ -41,12 +41,12 @@ void copy_to(u8* dst, const tbib_payload* p)
     }
 }
 
-bool raw(End& e, u32 off, u32 len, tbib_train* t)
+u8 raw(End& e, u32 off, u32 len, tbib_train* t)
 {
     tbib_raw r{};
     r.data = e.memory.data() + off;
     r.len = static_cast<u16>(len);
-    return tbib_train_add_raw(t, &r);
+    return tbib_train_add_raw(t, &r) ? u8{TBIB_OK} : u8{TBIB_NO_PAGE};
 }
 
 tbib_qp_ops make_ops()
@@ -54,21 +54,25 @@ tbib_qp_ops make_ops()
     tbib_qp_ops o{};
     o.wqe_prepare = [](tbib_qp*, tbib_wqe*) -> u8 { return TBIB_OK; };
     o.wqe_release = [](tbib_qp*, tbib_wqe*) {};
-    o.gather = [](tbib_qp* q, const tbib_wqe*, u32 off, u32 len, u8* dst) {
+    o.gather = [](tbib_qp* q, const tbib_wqe*, u32 off, u32 len, u8* dst) -> u8 {
         memcpy(dst, end_of(q).memory.data() + off, len);
+        return TBIB_OK;
     };
     o.gather_raw = [](tbib_qp* q, const tbib_wqe*, u32 off, u32 len, tbib_train* t) {
         return raw(end_of(q), off, len, t);
     };
-    o.scatter = [](tbib_qp* q, const tbib_wqe*, u32 off, const tbib_payload* p, bool) {
+    o.scatter = [](tbib_qp* q, const tbib_wqe*, u32 off, const tbib_payload* p, bool) -> u8 {
         copy_to(end_of(q).memory.data() + off, p);
+        return TBIB_OK;
     };
     o.recv_get = [](tbib_qp*, tbib_rwqe* r) -> u8 {
         r->length = kBuffer;
         return TBIB_OK;
     };
-    o.recv_scatter = [](tbib_qp* q, const tbib_rwqe*, u32 off, const tbib_payload* p, bool) {
+    o.recv_scatter = [](tbib_qp* q, const tbib_rwqe*, u32 off, const tbib_payload* p,
+                        bool) -> u8 {
         copy_to(end_of(q).memory.data() + off, p);
+        return TBIB_OK;
     };
     o.recv_release = [](tbib_qp*, tbib_rwqe*) {};
     o.mem_get = [](tbib_qp* q, u32 rkey, u64 va, u32 len, u32, tbib_mem* m) -> u8 {
@@ -76,14 +80,16 @@ tbib_qp_ops make_ops()
         return va + len > kBuffer ? TBIB_REM_ACCESS_ERR : TBIB_OK;
     };
     o.mem_put = [](tbib_qp*, tbib_mem*) {};
-    o.mem_read = [](tbib_qp* q, const tbib_mem* m, u32 off, u32 len, u8* dst) {
+    o.mem_read = [](tbib_qp* q, const tbib_mem* m, u32 off, u32 len, u8* dst) -> u8 {
         memcpy(dst, end_of(q).memory.data() + m->va + off, len);
+        return TBIB_OK;
     };
     o.mem_read_raw = [](tbib_qp* q, const tbib_mem* m, u32 off, u32 len, tbib_train* t) {
         return raw(end_of(q), static_cast<u32>(m->va) + off, len, t);
     };
-    o.mem_write = [](tbib_qp* q, const tbib_mem* m, u32 off, const tbib_payload* p, bool) {
+    o.mem_write = [](tbib_qp* q, const tbib_mem* m, u32 off, const tbib_payload* p, bool) -> u8 {
         copy_to(end_of(q).memory.data() + m->va + off, p);
+        return TBIB_OK;
     };
     o.complete = [](tbib_qp* q, const tbib_cqe* c) {
         (c->recv ? end_of(q).received : end_of(q).completions)++;

@@ -9,8 +9,9 @@ namespace tbib::sim {
 
 namespace {
 
-/// Walks the bytes [off, off + len) of a gather or scatter list.
-template <typename F> void walk(const tbib_sge* sge, u32 n, u32 off, u32 len, F&& each)
+/// Walks the bytes [off, off + len) of a gather or scatter list. Gives TBIB_LOC_PROT_ERR when a
+/// region has been deregistered.
+template <typename F> u8 walk(const tbib_sge* sge, u32 n, u32 off, u32 len, F&& each)
 {
     for (u32 i = 0; i < n && len; i++) {
         if (off >= sge[i].len) {
@@ -19,23 +20,27 @@ template <typename F> void walk(const tbib_sge* sge, u32 n, u32 off, u32 len, F&
         }
         u32 run = std::min(len, sge[i].len - off);
         auto* mr = static_cast<Mr*>(sge[i].mr);
+        if (!mr->valid) return TBIB_LOC_PROT_ERR;
         each(mr, mr->bytes + (sge[i].addr - mr->va) + off, run);
         off = 0;
         len -= run;
     }
     if (len) abort(); // the core went beyond the list
+    return TBIB_OK;
 }
 
-void scatter_to(const tbib_sge* sge, u32 n, u32 off, const tbib_payload* p)
+u8 scatter_to(const tbib_sge* sge, u32 n, u32 off, const tbib_payload* p)
 {
     for (u32 i = 0; i < p->n; i++) {
         const u8* src = p->piece[i].data;
-        walk(sge, n, off, p->piece[i].len, [&](Mr*, u8* dst, u32 run) {
+        u8 status = walk(sge, n, off, p->piece[i].len, [&](Mr*, u8* dst, u32 run) {
             memcpy(dst, src, run);
             src += run;
         });
+        if (status) return status;
         off += p->piece[i].len;
     }
+    return TBIB_OK;
 }
 
 enum RawKind : u8 { kRawMr, kRawBounce };
@@ -126,9 +131,9 @@ struct Ops {
         if (!(w->flags & TBIB_WF_INLINE)) put_sges(tbib_wqe_sge(w), w->n_sge);
     }
 
-    static void gather(tbib_qp*, const tbib_wqe* w, u32 off, u32 len, u8* dst)
+    static u8 gather(tbib_qp*, const tbib_wqe* w, u32 off, u32 len, u8* dst)
     {
-        walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr*, u8* src, u32 run) {
+        return walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr*, u8* src, u32 run) {
             memcpy(dst, src, run);
             dst += run;
         });
@@ -140,35 +145,36 @@ struct Ops {
             dst[i] = static_cast<u8>(w->wr_id + len + i);
     }
 
-    static bool gather_raw(tbib_qp* core, const tbib_wqe* w, u32 off, u32 len, tbib_train* t)
+    static u8 gather_raw(tbib_qp* core, const tbib_wqe* w, u32 off, u32 len, tbib_train* t)
     {
         Qp& q = Qp::of(core);
         u32 parts = 0;
         Mr* mr = nullptr;
         u8* data = nullptr;
 
-        if (q.page_missing()) return false;
-        walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr* m, u8* src, u32) {
+        if (q.page_missing()) return TBIB_NO_PAGE;
+        u8 status = walk(tbib_wqe_sge(w), w->n_sge, off, len, [&](Mr* m, u8* src, u32) {
             if (!parts++) {
                 mr = m;
                 data = src;
             }
         });
+        if (status) return status;
         if (parts == 1) {
             add_pages(t, mr, data, len);
-            return true;
+            return TBIB_OK;
         }
         auto* page = static_cast<u8*>(malloc(kPage));
         gather(core, w, off, len, page);
         add_bounce(t, page, len);
-        return true;
+        return TBIB_OK;
     }
 
-    static void scatter(tbib_qp* core, const tbib_wqe* w, u32 off, const tbib_payload* p,
+    static u8 scatter(tbib_qp* core, const tbib_wqe* w, u32 off, const tbib_payload* p,
                         bool last)
     {
         Qp::of(core).last_flags += last;
-        scatter_to(tbib_wqe_sge(w), w->n_sge, off, p);
+        return scatter_to(tbib_wqe_sge(w), w->n_sge, off, p);
     }
 
     static u8 recv_get(tbib_qp* core, tbib_rwqe* r)
@@ -191,11 +197,11 @@ struct Ops {
         return status;
     }
 
-    static void recv_scatter(tbib_qp* core, const tbib_rwqe* r, u32 off, const tbib_payload* p,
-                             bool last)
+    static u8 recv_scatter(tbib_qp* core, const tbib_rwqe* r, u32 off, const tbib_payload* p,
+                           bool last)
     {
         Qp::of(core).last_flags += last;
-        scatter_to(r->sge, r->n_sge, off, p);
+        return scatter_to(r->sge, r->n_sge, off, p);
     }
 
     static void recv_release(tbib_qp* core, tbib_rwqe* r)
@@ -224,21 +230,27 @@ struct Ops {
         return mr->bytes + (m->va - mr->va) + off;
     }
 
-    static void mem_read(tbib_qp*, const tbib_mem* m, u32 off, u32 len, u8* dst)
+    static bool gone(const tbib_mem* m) { return !static_cast<Mr*>(m->mr)->valid; }
+
+    static u8 mem_read(tbib_qp*, const tbib_mem* m, u32 off, u32 len, u8* dst)
     {
+        if (gone(m)) return TBIB_REM_ACCESS_ERR;
         memcpy(dst, mem_at(m, off, len), len);
+        return TBIB_OK;
     }
 
-    static bool mem_read_raw(tbib_qp* core, const tbib_mem* m, u32 off, u32 len, tbib_train* t)
+    static u8 mem_read_raw(tbib_qp* core, const tbib_mem* m, u32 off, u32 len, tbib_train* t)
     {
-        if (Qp::of(core).page_missing()) return false;
+        if (Qp::of(core).page_missing()) return TBIB_NO_PAGE;
+        if (gone(m)) return TBIB_REM_ACCESS_ERR;
         add_pages(t, static_cast<Mr*>(m->mr), mem_at(m, off, len), len);
-        return true;
+        return TBIB_OK;
     }
 
-    static void mem_write(tbib_qp* core, const tbib_mem* m, u32 off, const tbib_payload* p,
-                          bool last)
+    static u8 mem_write(tbib_qp* core, const tbib_mem* m, u32 off, const tbib_payload* p,
+                        bool last)
     {
+        if (gone(m)) return TBIB_REM_ACCESS_ERR;
         u8* dst = mem_at(m, off, p->len);
 
         Qp::of(core).last_flags += last;
@@ -246,6 +258,7 @@ struct Ops {
             memcpy(dst, p->piece[i].data, p->piece[i].len);
             dst += p->piece[i].len;
         }
+        return TBIB_OK;
     }
 
     static u8 mem_atomic(tbib_qp*, const tbib_mem* m, bool cas, u64 swap_add, u64 compare,
