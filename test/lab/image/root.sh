@@ -139,8 +139,10 @@ EOF
     chmod +x "$out/$1"
 }
 
+# Asked by name: a list of all devices would load every module that it finds, and where the host
+# has another QEMU those are of another build.
 has_vfio_user() {
-    command -v "$1" >/dev/null && "$1" -device help | grep -q '"vfio-user-pci"'
+    command -v "$1" >/dev/null && "$1" -device vfio-user-pci,help >/dev/null 2>&1
 }
 
 wrappers() {
