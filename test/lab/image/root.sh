@@ -142,7 +142,8 @@ EOF
 # Asked by name: a list of all devices would load every module that it finds, and where the host
 # has another QEMU those are of another build.
 has_vfio_user() {
-    command -v "$1" >/dev/null && "$1" -device vfio-user-pci,help >/dev/null 2>&1
+    command -v "$1" >/dev/null &&
+        "$1" -device vfio-user-pci,help 2>/dev/null | grep -q "^vfio-user-pci options"
 }
 
 wrappers() {
