@@ -12,7 +12,6 @@
 #include "priv.h"
 
 #define HELLO_IDLE	(1 * HZ)
-#define SILENCE		(3 * HZ)
 
 /* tbib_flink_find() - by netlink id. Under priv->mutex. */
 struct tbib_flink *tbib_flink_find(struct tbib_priv *priv, u32 id)
@@ -315,6 +314,10 @@ static void link_drained(struct tbib_link *link)
 	if (fl->joined && !--tr->n_joined) {
 		tr->down_since = jiffies | 1;
 		tr->blanked = false;
+		/* it is not offered the same bytes once more */
+		if (tr->stuck)
+			tbib_trunk_withdraw(tr);
+		tr->stuck = false;
 		tbib_source_unstall(tr);
 	}
 	fl->joined = false;
@@ -440,7 +443,7 @@ void tbib_flink_tick(struct tbib_priv *priv)
 	list_for_each_entry(fl, &priv->links, list) {
 		if (!fl->up || fl->ring[0].stopping)
 			continue;
-		if (time_after(jiffies, READ_ONCE(fl->heard) + SILENCE)) {
+		if (time_after(jiffies, READ_ONCE(fl->heard) + TBIB_SILENCE)) {
 			WRITE_ONCE(fl->heard, jiffies);
 			tbib_link_restart(fl->link);
 			continue;

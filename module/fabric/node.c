@@ -151,26 +151,16 @@ static void state_work(struct work_struct *work)
 
 /* ---- tick ------------------------------------------------------------------------ */
 
-/* what waits for a cable to come back waits no longer. Under priv->mutex. */
-static void withdraw(struct tbib_trunk *tr)
-{
-	if (!tr->down_since || tr->blanked)
-		return;
-	tbib_trunk_lock(tr);
-	tbib_trunk_blank(tr);
-	tbib_trunk_unlock(tr);
-	tr->blanked = true;
-}
-
 /* Return: true when somebody still waits for the tick */
 static bool trunk_tick(struct tbib_trunk *tr)
 {
 	tbib_fwd_age(tr, ktime_get_ns());
+	tbib_trunk_check(tr);
 	if (!tr->down_since || tr->blanked)
 		return false;
 	if (time_before(jiffies, tr->down_since + BLANK_AFTER))
 		return true;
-	withdraw(tr);
+	tbib_trunk_withdraw(tr);
 	return false;
 }
 
@@ -273,7 +263,7 @@ static void detach(struct tbib_priv *priv)
 	/* users cannot go while trains that nobody will ack hold their memory */
 	mutex_lock(&priv->mutex);
 	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
-		withdraw(priv->trunk[i]);
+		tbib_trunk_withdraw(priv->trunk[i]);
 	mutex_unlock(&priv->mutex);
 	priv->upper->detach(node);
 	mutex_lock(&priv->mutex);

@@ -179,6 +179,9 @@ struct tbib_trunk {
 	u8 n_joined;		/* links; priv->mutex */
 	unsigned long down_since;	/* jiffies since no link is joined; 0 = up */
 	bool blanked;		/* unacked trains were withdrawn */
+	bool stuck;		/* peer acks nothing: links leave; priv->mutex */
+	u32 una_seen[TBIB_LANES];	/* oldest unacked, as of the last tick */
+	unsigned long una_at[TBIB_LANES];	/* jiffies when it moved last */
 	struct tbib_lane_queue lane[TBIB_LANES];
 
 	spinlock_t tx_lock ____cacheline_aligned_in_smp; /* guards the tx half */
@@ -227,6 +230,7 @@ struct tbib_lft {
 };
 
 #define TBIB_ROUTE_MCAST	16
+#define TBIB_SILENCE		(3 * HZ)	/* of a peer, before its link restarts */
 
 /** struct tbib_route - a route as tbibd gave it */
 struct tbib_route {
@@ -311,6 +315,8 @@ void tbib_trunk_free(struct tbib_trunk *tr);
 struct tbib_trunk *tbib_trunk_find(struct tbib_priv *priv, u64 guid);
 struct tbib_trunk *tbib_trunk_get(struct tbib_priv *priv, u64 guid);
 void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl);
+void tbib_trunk_check(struct tbib_trunk *tr);
+void tbib_trunk_withdraw(struct tbib_trunk *tr);
 void tbib_trunk_blank(struct tbib_trunk *tr);
 void tbib_trunk_order(struct tbib_trunk *tr);
 void tbib_trunk_pause(struct tbib_trunk *tr);

@@ -302,15 +302,16 @@ static bool old_life_left(struct tbib_trunk *tr, struct tbib_flink *fl)
 
 /*
  * tbib_trunk_join() - listen on @fl's rings, when it may be
- * Under priv->mutex. When links of the peer's former life are in the way, it
- * is called again once they are drained.
+ * Under priv->mutex. When links of the peer's former life are in the way, or
+ * links that leave because the peer acks nothing, it is called again once they
+ * are drained.
  */
 void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl)
 {
 	bool reset = !tr->used || tr->peer_nonce != fl->peer_nonce;
 	u8 i;
 
-	if (!fl->up || !fl->auth || fl->joined)
+	if (!fl->up || !fl->auth || fl->joined || tr->stuck)
 		return;
 	if (reset && old_life_left(tr, fl))
 		return;
@@ -326,7 +327,67 @@ void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl)
 		fr->joined = true;
 	}
 	fl->joined = true;
-	tr->n_joined++;
+	if (!tr->n_joined++)
+		for (i = 0; i < TBIB_LANES; i++)
+			tr->una_at[i] = jiffies;
 	tbib_trunk_resume(tr);
 	tbib_mgmt_send(fl, NULL, 0);
+}
+
+/* ---- progress -------------------------------------------------------------- */
+
+/* tbib_trunk_withdraw() - what waits for a cable waits no longer. priv->mutex */
+void tbib_trunk_withdraw(struct tbib_trunk *tr)
+{
+	if (!tr->down_since || tr->blanked)
+		return;
+	tbib_trunk_lock(tr);
+	tbib_trunk_blank(tr);
+	tbib_trunk_unlock(tr);
+	tr->blanked = true;
+}
+
+/* have trains been out for too long of which none is acked? */
+static bool no_progress(struct tbib_trunk *tr)
+{
+	bool stuck = false;
+	u32 l;
+
+	tbib_trunk_lock(tr);
+	for (l = 0; l < TBIB_LANES; l++) {
+		const struct tbib_tx_lane *lane = &tr->tx.lane[l];
+
+		/* while all cables are out nobody could ack */
+		if (tr->down_since || lane->una == lane->next_seq ||
+		    lane->una != tr->una_seen[l])
+			tr->una_at[l] = jiffies;
+		tr->una_seen[l] = lane->una;
+		stuck |= time_after(jiffies, tr->una_at[l] + TBIB_SILENCE);
+	}
+	tbib_trunk_unlock(tr);
+	return stuck;
+}
+
+/*
+ * tbib_trunk_check() - every tick: does the peer ack? Under priv->mutex.
+ * A peer that talks but acks nothing, out of order or on purpose, would keep
+ * pages and MRs of ours for ever, and with them processes that deregister
+ * memory or exit. Its links start anew, and what it holds is withdrawn.
+ */
+void tbib_trunk_check(struct tbib_trunk *tr)
+{
+	struct tbib_flink *fl;
+
+	if (tr->stuck || !no_progress(tr))
+		return;
+	list_for_each_entry(fl, &tr->priv->links, list) {
+		if (fl->trunk != tr || !fl->joined)
+			continue;
+		tr->stuck = true;
+		if (fl->ring[0].stopping)
+			continue;	/* it leaves already */
+		pr_warn("tbib: link %u: the peer acknowledges nothing\n",
+			fl->id);
+		tbib_link_restart(fl->link);
+	}
 }
