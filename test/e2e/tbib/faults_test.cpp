@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Losses, cut cables, daemons that die, modules that come and go. */
+#include <algorithm>
+
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -47,6 +49,7 @@ BOOST_AUTO_TEST_SUITE(tbib_faults)
 
 BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({false, true}), crc) {
     Fabric f;
+    write_gbps(f); // the guests' processors are emulated: what runs first runs slowly
     const double clean = write_gbps(f);
     tblab::FaultSpec fault;
     (crc ? fault.crc_error : fault.drop) = 0.001;
@@ -54,8 +57,6 @@ BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({fals
         f.lab().emulator().set_fault(f.lab().cable(0), direction, fault);
     }
     const double lossy = write_gbps(f);
-    BOOST_TEST_MESSAGE(fmt::format("WRITE 64 KiB: {:.2f} Gb/s, with faults {:.2f}", clean, lossy));
-    BOOST_TEST(lossy > clean / 2);
     check_data(f, "-n 300 -q 2");
     check_data(f, "-n 100 -q 2 -e -S 7");
     f.pair("ibv_ud_pingpong -d tbib0 -g 1 -n 200", "ibv_ud_pingpong -d tbib0 -g 1 -n 200 @");
@@ -64,6 +65,12 @@ BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({fals
     const auto stats = f.lab().emulator().stats();
     const auto& wire = stats.cables.at(0).direction;
     BOOST_TEST(wire[0].dropped + wire[1].dropped + wire[0].corrupted + wire[1].corrupted > 0U);
+    for (const auto direction : {tblab::Direction::a_to_b, tblab::Direction::b_to_a}) {
+        f.lab().emulator().set_fault(f.lab().cable(0), direction, tblab::FaultSpec{});
+    }
+    const double again = write_gbps(f);
+    BOOST_TEST_MESSAGE(fmt::format("WRITE 64 KiB, Gb/s: {:.2f}, with faults {:.2f}, without again {:.2f}", clean, lossy, again));
+    BOOST_TEST(lossy > std::max(clean, again) / 2);
     BOOST_TEST(f.complaints() == "");
 }
 
