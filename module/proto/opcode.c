@@ -71,6 +71,8 @@ const struct tbib_op_info tbib_op_info[TBIB_OPS] = {
 	ROW(FETCH_ADD,		ON_RC,	ATOMIC),
 	ROW(SEND_LAST_INV,	ON_RC,	SEND | LAST | RWQE | IETH),
 	ROW(SEND_ONLY_INV,	ON_RC,	SEND | ONLY | RWQE | IETH),
+	ROW(ATOMIC_WRITE,	ON_RC,
+	    WRITE_REQ | ONLY | RETH | TBIB_OI_ATOMIC_WRITE),
 };
 
 static const struct tbib_op_info *op_lookup(u8 opcode)

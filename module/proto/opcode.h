@@ -42,7 +42,8 @@ enum tbib_op {			/* bits 4:0 of the opcode */
 	TBIB_OP_FETCH_ADD		= 0x14,
 	TBIB_OP_SEND_LAST_INV		= 0x16,
 	TBIB_OP_SEND_ONLY_INV		= 0x17,
-	TBIB_OPS			= 0x18,
+	TBIB_OP_ATOMIC_WRITE		= 0x1d,
+	TBIB_OPS			= 0x1e,
 };
 
 /* enum-like masks of struct tbib_op_info.flags */
@@ -62,6 +63,7 @@ enum tbib_op {			/* bits 4:0 of the opcode */
 #define TBIB_OI_ATOMICETH	0x2000
 #define TBIB_OI_ATOMICACK	0x4000
 #define TBIB_OI_RWQE		0x8000	/* consumes a receive WQE at its end */
+#define TBIB_OI_ATOMIC_WRITE	0x10000	/* with TBIB_OI_WRITE: one store of 8 bytes */
 
 #define TBIB_BTH_LEN		12
 #define TBIB_RETH_LEN		16

@@ -45,6 +45,9 @@ const struct tbib_wr_info tbib_wr_info[TBIB_WR_OPS] = {
 		"REG_MR", RC | UC, TBIB_WK_LOCAL, { 0, 0, 0, 0 } },
 	[TBIB_WR_BIND_MW] = {
 		"BIND_MW", RC | UC, TBIB_WK_LOCAL, { 0, 0, 0, 0 } },
+	[TBIB_WR_ATOMIC_WRITE] = {
+		"ATOMIC_WRITE", RC, TBIB_WK_DATA,
+		{ 0, 0, 0, TBIB_OP_ATOMIC_WRITE } },
 };
 
 #define IN(state) (1u << (state))

@@ -40,6 +40,7 @@ enum tbib_wr_op {
 	TBIB_WR_WRITE, TBIB_WR_WRITE_IMM, TBIB_WR_READ,
 	TBIB_WR_CMP_SWAP, TBIB_WR_FETCH_ADD,
 	TBIB_WR_LOCAL_INV, TBIB_WR_REG_MR, TBIB_WR_BIND_MW,
+	TBIB_WR_ATOMIC_WRITE,
 	TBIB_WR_OPS,
 };
 
@@ -155,6 +156,11 @@ struct tbib_cqe {
 	u16 slid;		/* UD: SLID of the train */
 };
 
+enum tbib_atomic {
+	TBIB_ATOMIC_ADD, TBIB_ATOMIC_CAS,
+	TBIB_ATOMIC_STORE,	/* nothing is returned */
+};
+
 enum tbib_qp_event {
 	TBIB_EV_COMM_EST, TBIB_EV_QP_FATAL, TBIB_EV_REQ_ERR,
 	TBIB_EV_ACCESS_ERR, TBIB_EV_SQ_DRAINED, TBIB_EV_LAST_WQE,
@@ -198,7 +204,8 @@ struct tbib_qp;
  * @mem_put: drop it
  * @mem_read, @mem_read_raw, @mem_write: as gather, gather_raw, scatter, but
  *	TBIB_REM_ACCESS_ERR when the memory has gone away
- * @mem_atomic: 8-byte atomic, also atomic to the CPU. Return: status.
+ * @mem_atomic: 8-byte atomic at the start of @m, also atomic to the CPU
+ *	Return: status.
  * @invalidate: SEND with invalidate. Return: status.
  * @complete: add a CQE
  * @event: asynchronous event. LAST_WQE comes at every transition to ERR (the
@@ -229,8 +236,9 @@ struct tbib_qp_ops {
 			   u32 off, u32 len, struct tbib_train *t);
 	u8 (*mem_write)(struct tbib_qp *qp, const struct tbib_mem *m, u32 off,
 			const struct tbib_payload *p, bool last);
-	u8 (*mem_atomic)(struct tbib_qp *qp, const struct tbib_mem *m, bool cas,
-			 u64 swap_add, u64 compare, u64 *orig);
+	u8 (*mem_atomic)(struct tbib_qp *qp, const struct tbib_mem *m,
+			 enum tbib_atomic what, u64 swap_add, u64 compare,
+			 u64 *orig);
 	u8 (*invalidate)(struct tbib_qp *qp, u32 rkey);
 	void (*complete)(struct tbib_qp *qp, const struct tbib_cqe *cqe);
 	void (*event)(struct tbib_qp *qp, enum tbib_qp_event ev);

@@ -32,6 +32,7 @@ static u8 wqe_check(const struct tbib_qp *qp, const struct tbib_wqe *w)
 		return TBIB_LOC_LEN_ERR;
 	if (w->length > TBIB_MAX_MSG ||
 	    (info->kind == TBIB_WK_ATOMIC && w->length != 8) ||
+	    (w->op == TBIB_WR_ATOMIC_WRITE && w->length != 8) ||
 	    (qp->service == TBIB_UD && w->length > qp->attr.mtu))
 		return TBIB_LOC_LEN_ERR;
 	return TBIB_OK;

@@ -139,7 +139,9 @@ static enum tbib_resp_step chk_len(struct tbib_qp *qp,
 		return invalid(rp);
 	if (flags & TBIB_OI_READ && rp->b->dma_len > TBIB_MAX_MSG)
 		return invalid(rp);
-	if (flags & TBIB_OI_ATOMIC && rp->b->va & 7)
+	if (flags & (TBIB_OI_ATOMIC | TBIB_OI_ATOMIC_WRITE) && rp->b->va & 7)
+		return invalid(rp);
+	if (flags & TBIB_OI_ATOMIC_WRITE && rp->len != 8)
 		return invalid(rp);
 	return flags & (TBIB_OI_SEND | TBIB_OI_RWQE) ? RESP_CHK_RWQE :
 						       RESP_CHK_RKEY;
@@ -219,6 +221,22 @@ static void end_message(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 	tbib_recv_complete(qp, &cqe);
 }
 
+/* 8 bytes in this CPU's order, as a WRITE would place them, but in one store */
+static u8 exec_atomic_write(struct tbib_qp *qp, const struct tbib_payload *pl)
+{
+	u8 bytes[8];
+	u64 value, none;
+	u32 i, n = 0;
+
+	for (i = 0; i < pl->n; i++) {
+		memcpy(bytes + n, pl->piece[i].data, pl->piece[i].len);
+		n += pl->piece[i].len;
+	}
+	memcpy(&value, bytes, sizeof(value));
+	return qp->ops->mem_atomic(qp, &qp->resp.mem, TBIB_ATOMIC_STORE, value,
+				   0, &none);
+}
+
 u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 {
 	struct tbib_resp *r = &qp->resp;
@@ -235,6 +253,8 @@ u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 		if (rp->flags & TBIB_OI_SEND)
 			status = qp->ops->recv_scatter(qp, &r->rwqe,
 						       r->msg_off, &pl, last);
+		else if (rp->flags & TBIB_OI_ATOMIC_WRITE)
+			status = exec_atomic_write(qp, &pl);
 		else
 			status = qp->ops->mem_write(qp, &r->mem, r->msg_off,
 						    &pl, last);
@@ -293,7 +313,8 @@ static enum tbib_resp_step exec_atomic(struct tbib_qp *qp,
 			     &mem))
 		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
 	status = qp->ops->mem_atomic(qp, &mem, (b->opcode & TBIB_OP_MASK) ==
-				     TBIB_OP_CMP_SWAP, b->swap_add, b->compare,
+				     TBIB_OP_CMP_SWAP ? TBIB_ATOMIC_CAS :
+				     TBIB_ATOMIC_ADD, b->swap_add, b->compare,
 				     &orig);
 	qp->ops->mem_put(qp, &mem);
 	if (status == TBIB_REM_ACCESS_ERR)

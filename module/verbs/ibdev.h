@@ -460,8 +460,8 @@ u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
 		     u32 off, u32 len, struct tbib_train *t);
 u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 		  const struct tbib_payload *p, bool last);
-u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
-		   u64 swap_add, u64 compare, u64 *orig);
+u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m,
+		   enum tbib_atomic what, u64 swap_add, u64 compare, u64 *orig);
 
 /* qp.c */
 int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,

@@ -428,8 +428,8 @@ u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
  * cmpxchg on the page itself: atomic towards the process's own instructions
  * too (IB_ATOMIC_GLOB).
  */
-u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
-		   u64 swap_add, u64 compare, u64 *orig)
+u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m,
+		   enum tbib_atomic what, u64 swap_add, u64 compare, u64 *orig)
 {
 	struct tbib_mr *mr = m->mr;
 	u32 run;
@@ -445,7 +445,9 @@ u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m, bool cas,
 		tbib_mr_unpin(mr);
 		return TBIB_REM_INV_REQ_ERR;
 	}
-	if (cas)
+	if (what == TBIB_ATOMIC_STORE)
+		smp_store_release(p, swap_add);
+	else if (what == TBIB_ATOMIC_CAS)
 		*orig = cmpxchg(p, compare, swap_add);
 	else
 		*orig = atomic64_fetch_add(swap_add, (atomic64_t *)p);

@@ -32,6 +32,7 @@ static const struct send_op {
 	[IB_WR_ATOMIC_CMP_AND_SWP] = { TBIB_WR_CMP_SWAP, T_RC, false, false },
 	[IB_WR_ATOMIC_FETCH_AND_ADD] =
 		{ TBIB_WR_FETCH_ADD, T_RC, false, false },
+	[IB_WR_ATOMIC_WRITE] = { TBIB_WR_ATOMIC_WRITE, T_RC, false, true },
 	[IB_WR_LOCAL_INV] = { TBIB_WR_LOCAL_INV, T_RC, false, false },
 	[IB_WR_REG_MR] = { TBIB_WR_REG_MR, T_RC, true, false },
 };
@@ -135,6 +136,7 @@ static void user_target(struct tbib_vqp *q, struct tbib_wqe *w,
 	case TBIB_WR_WRITE_IMM:
 	case TBIB_WR_WRITE:
 	case TBIB_WR_READ:
+	case TBIB_WR_ATOMIC_WRITE:
 		w->remote_addr = wr->wr.rdma.remote_addr;
 		w->rkey = wr->wr.rdma.rkey;
 		break;
@@ -307,6 +309,7 @@ static void kernel_target(struct tbib_vqp *q, struct tbib_wqe *w,
 	case TBIB_WR_WRITE_IMM:
 	case TBIB_WR_WRITE:
 	case TBIB_WR_READ:
+	case TBIB_WR_ATOMIC_WRITE:
 		w->remote_addr = rdma_wr(wr)->remote_addr;
 		w->rkey = rdma_wr(wr)->rkey;
 		break;

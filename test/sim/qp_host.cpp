@@ -261,18 +261,19 @@ struct Ops {
         return TBIB_OK;
     }
 
-    static u8 mem_atomic(tbib_qp*, const tbib_mem* m, bool cas, u64 swap_add, u64 compare,
-                         u64* orig)
+    static u8 mem_atomic(tbib_qp*, const tbib_mem* m, tbib_atomic what, u64 swap_add,
+                         u64 compare, u64* orig)
     {
         u8* p = mem_at(m, 0, 8);
         u64 v;
 
         memcpy(&v, p, 8);
         *orig = v;
-        if (cas)
-            v = v == compare ? swap_add : v;
-        else
-            v += swap_add;
+        switch (what) {
+        case TBIB_ATOMIC_ADD: v += swap_add; break;
+        case TBIB_ATOMIC_CAS: v = v == compare ? swap_add : v; break;
+        case TBIB_ATOMIC_STORE: v = swap_add; break;
+        }
         memcpy(p, &v, 8);
         return TBIB_OK;
     }

@@ -458,6 +458,57 @@ BOOST_DATA_TEST_CASE(hostile_requests_end_in_a_nak, data::make(hostile), h)
                   h.nak == TBIB_NAK_INV_REQ ? TBIB_EV_REQ_ERR : TBIB_EV_ACCESS_ERR);
 }
 
+BOOST_AUTO_TEST_CASE(atomic_write_is_a_write_of_eight_bytes)
+{
+    Send s = rdma(TBIB_WR_ATOMIC_WRITE, 64, 8, 4096);
+    const auto after = nb.memory[4096 + 8];
+    a.post(s);
+    pump();
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(int(a.send_cqes[0].status) == int(TBIB_OK));
+    BOOST_TEST(int(a.send_cqes[0].op) == int(TBIB_WR_ATOMIC_WRITE));
+    BOOST_TEST(same(64, 4096, 8));
+    BOOST_TEST(nb.memory[4096 + 8] == after);
+    check_idle();
+}
+
+BOOST_AUTO_TEST_CASE(repeated_atomic_write_is_acked_and_not_executed)
+{
+    auto r = req(TBIB_OP_ATOMIC_WRITE);
+    r.dma_len = 8;
+    BOOST_TEST(ask(r, 8).size() == 1u);
+    BOOST_TEST(nb.memory[4096] == 0xcc);
+    nb.memory[4096] = 1;
+    auto answer = ask(r, 8);
+    BOOST_REQUIRE(answer.size() == 1u);
+    BOOST_TEST(int(answer[0].syndrome) == int(TBIB_AETH_ACK_UNLIM));
+    BOOST_TEST(nb.memory[4096] == 1);
+    check_idle();
+}
+
+BOOST_DATA_TEST_CASE(atomic_write_of_another_size, data::make({0u, 4u, 16u}), size)
+{
+    auto r = req(TBIB_OP_ATOMIC_WRITE);
+    r.dma_len = size;
+    check_refused(r, size, TBIB_NAK_INV_REQ, TBIB_EV_REQ_ERR);
+}
+
+BOOST_AUTO_TEST_CASE(unaligned_atomic_write)
+{
+    auto r = req(TBIB_OP_ATOMIC_WRITE);
+    r.va += 4;
+    r.dma_len = 8;
+    check_refused(r, 8, TBIB_NAK_INV_REQ, TBIB_EV_REQ_ERR);
+}
+
+BOOST_AUTO_TEST_CASE(atomic_write_needs_the_right_to_write)
+{
+    auto r = req(TBIB_OP_ATOMIC_WRITE);
+    r.rkey = nb.reg(0, kMem, TBIB_ACC_LOCAL_WRITE | TBIB_ACC_REMOTE_READ | TBIB_ACC_REMOTE_ATOMIC);
+    r.dma_len = 8;
+    check_refused(r, 8, TBIB_NAK_REM_ACC, TBIB_EV_ACCESS_ERR);
+}
+
 BOOST_AUTO_TEST_CASE(unaligned_atomic)
 {
     auto r = req(TBIB_OP_CMP_SWAP);
