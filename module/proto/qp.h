@@ -131,6 +131,8 @@ struct tbib_rwqe {
 /** struct tbib_mem - a checked range of remote-accessible memory, referenced */
 struct tbib_mem {
 	void *mr;		/* NULL: none */
+	void *mw;		/* for the host: by this window, or NULL */
+	u64 binding;
 	u64 va;
 	u32 len;
 	u32 rkey;

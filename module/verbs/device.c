@@ -41,6 +41,7 @@ static void tbib_dealloc_driver(struct ib_device *ib)
 	xa_destroy(&dev->qps);
 	xa_destroy(&dev->ahs);
 	xa_destroy(&dev->mrs);
+	xa_destroy(&dev->mws);
 	kfree(dev->scratch.hdr);
 }
 
@@ -51,6 +52,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 
 	.alloc_hw_port_stats = tbib_alloc_hw_port_stats,
 	.alloc_mr = tbib_alloc_mr,
+	.alloc_mw = tbib_alloc_mw,
 	.alloc_pd = tbib_alloc_pd,
 	.alloc_ucontext = tbib_alloc_ucontext,
 	.create_ah = tbib_create_ah,
@@ -59,6 +61,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.create_srq = tbib_create_srq,
 	.create_user_ah = tbib_create_ah,
 	.dealloc_driver = tbib_dealloc_driver,
+	.dealloc_mw = tbib_dealloc_mw,
 	.dealloc_pd = tbib_dealloc_pd,
 	.dealloc_ucontext = tbib_dealloc_ucontext,
 	.dereg_mr = tbib_dereg_mr,
@@ -98,6 +101,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, tbib_ah, ib),
 	INIT_RDMA_OBJ_SIZE(ib_cq, tbib_cq, ib),
+	INIT_RDMA_OBJ_SIZE(ib_mw, tbib_mw, ib),
 	INIT_RDMA_OBJ_SIZE(ib_pd, tbib_pd, ib),
 	INIT_RDMA_OBJ_SIZE(ib_qp, tbib_qp_shell, ib),
 	INIT_RDMA_OBJ_SIZE(ib_srq, tbib_srq, ib),
@@ -113,8 +117,11 @@ static void shell_init(struct tbib_ibdev *dev, struct tbib_node *node)
 	xa_init_flags(&dev->qps, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC1);
+	xa_init_flags(&dev->mws, XA_FLAGS_ALLOC1);
 	dev->next_qpn = get_random_u32_below(1 << 23) + 0x10;
-	dev->next_mr = get_random_u32_below(1 << 23) + 1;
+	dev->next_mr = get_random_u32_below(TBIB_MR_INDEX_MAX) + 1;
+	dev->next_mw = get_random_u32_below(TBIB_MR_INDEX_MAX) +
+		       TBIB_MR_INDEX_MAX + 1;
 	spin_lock_init(&dev->gone_lock);
 	spin_lock_init(&dev->scratch_lock);
 	ib->dev.parent = node->parent;
@@ -248,6 +255,7 @@ bool tbib_verbs_busy(struct tbib_node *node)
 			busy |= q->type != IB_QPT_GSI;
 		xa_for_each(&dev->mrs, index, mr)
 			busy |= mr->kind != TBIB_MR_DMA;
+		busy |= !xa_empty(&dev->mws);
 	}
 	rcu_read_unlock();
 	return busy;

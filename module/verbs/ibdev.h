@@ -32,6 +32,8 @@
 #define TBIB_MAX_CQ		65536
 #define TBIB_MAX_CQE		262143
 #define TBIB_MAX_MR		(1 << 22)
+#define TBIB_MAX_MW		(1 << 22)
+#define TBIB_MR_INDEX_MAX	0x7fffff	/* of a key; above: windows */
 #define TBIB_MAX_AH		65536
 #define TBIB_MAX_FRWR_PAGES	512
 #define TBIB_MR_RESCHED		1024	/* pages between scheduling points */
@@ -47,7 +49,8 @@
 /* Every access bit that can be granted; optional bits are ignored (hints). */
 #define TBIB_ACCESS_SUPPORTED \
 	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE | \
-	 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC | IB_ACCESS_OPTIONAL)
+	 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC | IB_ACCESS_MW_BIND | \
+	 IB_ACCESS_OPTIONAL)
 
 /* struct tbib_ibdev.flags */
 enum {
@@ -71,7 +74,9 @@ struct tbib_verbs_stats {
  * @qps: QPN -> struct tbib_vqp; looked up under RCU
  * @ahs: AH number -> struct tbib_addr; looked up under RCU
  * @mrs: key >> 8 -> struct tbib_mr; looked up under RCU
- * @next_qpn, @next_mr: where the next cyclic allocation starts
+ * @mws: key >> 8 -> struct tbib_window; looked up under RCU
+ * @next_qpn, @next_mr, @next_mw: where the next cyclic allocation starts
+ * @serial: of the QP created last; unlike a QPN it is not used again
  * @port_state: last one that was dispatched as an event
  * @gone: counters of QPs that were destroyed; guarded by @gone_lock
  */
@@ -82,9 +87,12 @@ struct tbib_ibdev {
 	struct xarray qps;
 	struct xarray ahs;
 	struct xarray mrs;
+	struct xarray mws;
+	atomic64_t serial;
 	u32 next_qpn;
 	u32 next_ah;
 	u32 next_mr;
+	u32 next_mw;
 	u8 port_state;
 	bool removing;		/* programs are about to be cut off */
 	spinlock_t gone_lock;	/* guards @gone and @gone_core */
@@ -189,6 +197,7 @@ struct tbib_mr_map {
  * @ref: keeps the structure: owner, WQEs, messages in progress
  * @users: keeps the pages: copies going on and raw frames; dereg waits for it
  * @idle: completed when @users drops to zero
+ * @windows: memory windows bound to it
  * @valid: keys work (FRWR: between REG_MR and invalidation)
  * @page: kernel address of each page of 1 << @shift bytes
  * @page_off: bytes before the region in its first page
@@ -212,10 +221,28 @@ struct tbib_mr {
 	u32 page_off;
 	u32 n_pages;
 	u32 max_pages;
+	atomic_t windows;
 	void **page;
 	struct ib_umem *umem;
 	struct list_head on_nhis;
 	struct tbib_mr_map __rcu *map[TBIB_MAX_NHI];
+};
+
+struct tbib_window;		/* mw.c */
+
+struct tbib_mw {
+	struct ib_mw ib;
+	struct tbib_window *window;
+};
+
+/** struct tbib_mw_bind - a BIND_MW work request */
+struct tbib_mw_bind {
+	u32 key;		/* of the window, and its low byte from now on */
+	u32 new_key;
+	u32 lkey;
+	u32 access;
+	u64 va;
+	u64 length;
 };
 
 /**
@@ -247,6 +274,7 @@ struct tbib_vqp {
 	bool user;
 	bool flushed;		/* ERR was seen and receives flushed */
 	u8 type;		/* enum ib_qp_type */
+	u64 serial;
 	struct tbib_ibdev *dev;
 	struct ib_qp *ib;
 	struct ib_pd *pd;
@@ -314,6 +342,16 @@ static inline struct tbib_ah *to_tbib_ah(struct ib_ah *ib)
 static inline struct tbib_mr *to_tbib_mr(struct ib_mr *ib)
 {
 	return container_of(ib, struct tbib_mr, ib);
+}
+
+static inline struct tbib_mw *to_tbib_mw(struct ib_mw *ib)
+{
+	return container_of(ib, struct tbib_mw, ib);
+}
+
+static inline bool tbib_key_is_window(u32 key)
+{
+	return key >> 8 > TBIB_MR_INDEX_MAX;
 }
 
 static inline struct tbib_qp_shell *to_tbib_qp_shell(struct ib_qp *ib)
@@ -432,6 +470,17 @@ void tbib_mr_unpin(struct tbib_mr *mr);
 bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len);
 u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access);
 u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote);
+
+/* mw.c */
+int tbib_alloc_mw(struct ib_mw *ib, struct ib_udata *udata);
+int tbib_dealloc_mw(struct ib_mw *ib);
+u8 tbib_mw_bind(struct tbib_vqp *q, const struct tbib_mw_bind *b);
+u8 tbib_mw_invalidate(struct tbib_vqp *q, u32 key, bool remote);
+u8 tbib_mw_get(struct tbib_vqp *q, u32 rkey, u64 va, u32 len, u32 access,
+	       struct tbib_mem *m);
+void tbib_mw_put(struct tbib_window *w);
+bool tbib_mw_enter(struct tbib_window *w, u64 binding);
+void tbib_mw_leave(struct tbib_window *w);
 
 /* mr_map.c */
 void tbib_mr_map_all(struct tbib_mr *mr);

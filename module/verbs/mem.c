@@ -269,6 +269,21 @@ static u8 prepare_access(const struct tbib_wqe *w)
 	}
 }
 
+/* wr.c says what stands where */
+static u8 bind_mw(struct tbib_vqp *q, const struct tbib_wqe *w)
+{
+	const struct tbib_mw_bind b = {
+		.key = w->rkey,
+		.new_key = lower_32_bits(w->swap_add),
+		.lkey = w->imm,
+		.access = upper_32_bits(w->swap_add),
+		.va = w->remote_addr,
+		.length = w->compare,
+	};
+
+	return tbib_mw_bind(q, &b);
+}
+
 /* tbib_wqe_prepare() - see tbib_qp_ops.wqe_prepare */
 u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w)
 {
@@ -281,7 +296,7 @@ u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w)
 	case TBIB_WR_LOCAL_INV:
 		return tbib_mr_invalidate(q, w->imm, false);
 	case TBIB_WR_BIND_MW:
-		return TBIB_LOC_QP_OP_ERR;
+		return bind_mw(q, w);
 	}
 	/* wr.c found it malformed */
 	if (w->host)
@@ -363,6 +378,8 @@ u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
 
 	memset(m, 0, sizeof(*m));
 	/* the core has checked the QP's own access flags */
+	if (tbib_key_is_window(rkey))
+		return tbib_mw_get(q, rkey, va, len, access, m);
 	mr = tbib_mr_find(q->dev, rkey);
 	if (!mr)
 		return TBIB_REM_ACCESS_ERR;
@@ -382,14 +399,34 @@ void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m)
 {
 	if (m->mr)
 		tbib_mr_put(m->mr);
+	if (m->mw)
+		tbib_mw_put(m->mw);
 	m->mr = NULL;
+	m->mw = NULL;
+}
+
+/* between these two no window is taken away; QP lock held */
+static bool mem_enter(const struct tbib_mem *m)
+{
+	return !m->mw || tbib_mw_enter(m->mw, m->binding);
+}
+
+static void mem_leave(const struct tbib_mem *m)
+{
+	if (m->mw)
+		tbib_mw_leave(m->mw);
 }
 
 u8 tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 		 u32 len, u8 *dst)
 {
-	return mr_read(m->mr, m->rkey, m->va + off, len, dst) ?
-	       TBIB_OK : TBIB_REM_ACCESS_ERR;
+	bool ok;
+
+	if (!mem_enter(m))
+		return TBIB_REM_ACCESS_ERR;
+	ok = mr_read(m->mr, m->rkey, m->va + off, len, dst);
+	mem_leave(m);
+	return ok ? TBIB_OK : TBIB_REM_ACCESS_ERR;
 }
 
 u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
@@ -399,7 +436,8 @@ u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
 	struct page *page;
 	u8 status;
 
-	if (raw_direct(t, m->mr, m->rkey, m->va + off, len))
+	/* a frame that waits or is repeated would outlive the window */
+	if (!m->mw && raw_direct(t, m->mr, m->rkey, m->va + off, len))
 		return TBIB_OK;
 	page = raw_page(q, t);
 	if (!page)
@@ -412,15 +450,42 @@ u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 		  const struct tbib_payload *p, bool last)
 {
 	u64 va = m->va + off;
+	bool ok = true;
 	u32 i;
 
-	for (i = 0; i < p->n; i++) {
-		if (!mr_write(m->mr, m->rkey, va, p->piece[i].len,
-			      p->piece[i].data, last && i + 1 == p->n))
-			return TBIB_REM_ACCESS_ERR;
+	if (!mem_enter(m))
+		return TBIB_REM_ACCESS_ERR;
+	for (i = 0; i < p->n && ok; i++) {
+		ok = mr_write(m->mr, m->rkey, va, p->piece[i].len,
+			      p->piece[i].data, last && i + 1 == p->n);
 		va += p->piece[i].len;
 	}
-	return TBIB_OK;
+	mem_leave(m);
+	return ok ? TBIB_OK : TBIB_REM_ACCESS_ERR;
+}
+
+static u8 mr_atomic(const struct tbib_mem *m, enum tbib_atomic what,
+		    u64 swap_add, u64 compare, u64 *orig)
+{
+	struct tbib_mr *mr = m->mr;
+	u8 status = TBIB_OK;
+	u32 run;
+	u64 *p;
+
+	if (!tbib_mr_pin(mr, m->rkey, m->va, 8))
+		return TBIB_REM_ACCESS_ERR;
+	p = (u64 *)mr_at(mr, m->va, &run);
+	/* iova and memory may be aligned differently */
+	if (!IS_ALIGNED((uintptr_t)p, 8))
+		status = TBIB_REM_INV_REQ_ERR;
+	else if (what == TBIB_ATOMIC_STORE)
+		smp_store_release(p, swap_add);
+	else if (what == TBIB_ATOMIC_CAS)
+		*orig = cmpxchg(p, compare, swap_add);
+	else
+		*orig = atomic64_fetch_add(swap_add, (atomic64_t *)p);
+	tbib_mr_unpin(mr);
+	return status;
 }
 
 /*
@@ -431,26 +496,13 @@ u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m,
 		   enum tbib_atomic what, u64 swap_add, u64 compare, u64 *orig)
 {
-	struct tbib_mr *mr = m->mr;
-	u32 run;
-	u64 *p;
+	u8 status;
 
 	if (m->va & 7)
 		return TBIB_REM_INV_REQ_ERR;	/* IBTA 9.4.5.1 */
-	if (!tbib_mr_pin(mr, m->rkey, m->va, 8))
+	if (!mem_enter(m))
 		return TBIB_REM_ACCESS_ERR;
-	p = (u64 *)mr_at(mr, m->va, &run);
-	if (!IS_ALIGNED((uintptr_t)p, 8)) {
-		/* iova and memory are aligned differently */
-		tbib_mr_unpin(mr);
-		return TBIB_REM_INV_REQ_ERR;
-	}
-	if (what == TBIB_ATOMIC_STORE)
-		smp_store_release(p, swap_add);
-	else if (what == TBIB_ATOMIC_CAS)
-		*orig = cmpxchg(p, compare, swap_add);
-	else
-		*orig = atomic64_fetch_add(swap_add, (atomic64_t *)p);
-	tbib_mr_unpin(mr);
-	return TBIB_OK;
+	status = mr_atomic(m, what, swap_add, compare, orig);
+	mem_leave(m);
+	return status;
 }

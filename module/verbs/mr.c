@@ -14,8 +14,6 @@
 #include <linux/vmalloc.h>
 #include "verbs/ibdev.h"
 
-#define KEY_INDEX_MAX 0xffffff
-
 static struct tbib_mr *mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
 				u32 access)
 {
@@ -44,7 +42,7 @@ static int mr_publish(struct tbib_mr *mr)
 	int err;
 
 	err = xa_alloc_cyclic(&mr->dev->mrs, &index, mr,
-			      XA_LIMIT(1, KEY_INDEX_MAX), &mr->dev->next_mr,
+			      XA_LIMIT(1, TBIB_MR_INDEX_MAX), &mr->dev->next_mr,
 			      GFP_KERNEL);
 	if (err < 0)
 		return err;
@@ -226,6 +224,12 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 {
 	struct tbib_mr *mr = to_tbib_mr(ib);
 
+	/*
+	 * IBTA 10.6.7.2.6. A binding that we miss, because it is made now, leads
+	 * nowhere: who uses it pins the region first.
+	 */
+	if (atomic_read(&mr->windows))
+		return -EBUSY;
 	/* erase, put, wait, free */
 	xa_erase(&mr->dev->mrs, mr->key >> 8);
 	WRITE_ONCE(mr->valid, false);
@@ -321,14 +325,17 @@ static void mr_wait_copies(struct tbib_mr *mr)
 
 /*
  * tbib_mr_invalidate() - LOCAL_INV, or SEND with invalidate when @remote
- * What may be invalidated is a fast registration of the QP's PD. Locally it
- * may be invalid already: a peer's SEND with invalidate can have been first.
+ * Of regions, what may be invalidated is a fast registration of the QP's PD.
+ * Locally it may be invalid already: a peer's SEND with invalidate can have
+ * been first.
  */
 u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote)
 {
 	u8 status = remote ? TBIB_REM_ACCESS_ERR : TBIB_LOC_QP_OP_ERR;
 	struct tbib_mr *mr;
 
+	if (tbib_key_is_window(key))
+		return tbib_mw_invalidate(q, key, remote);
 	rcu_read_lock();
 	mr = xa_load(&q->dev->mrs, key >> 8);
 	if (mr && mr->kind == TBIB_MR_FAST && mr->pd == q->pd &&

@@ -50,13 +50,15 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	attr->device_cap_flags = IB_DEVICE_SYS_IMAGE_GUID |
 		IB_DEVICE_RC_RNR_NAK_GEN | IB_DEVICE_PORT_ACTIVE_EVENT |
 		IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SRQ_RESIZE |
-		IB_DEVICE_MEM_MGT_EXTENSIONS | IB_DEVICE_ATOMIC_WRITE;
+		IB_DEVICE_MEM_MGT_EXTENSIONS | IB_DEVICE_ATOMIC_WRITE |
+		IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_WINDOW_TYPE_2B;
 	attr->max_send_sge = TBIB_MAX_SGE;
 	attr->max_recv_sge = TBIB_MAX_SGE;
 	attr->max_sge_rd = TBIB_MAX_SGE;
 	attr->max_cq = TBIB_MAX_CQ;
 	attr->max_cqe = TBIB_MAX_CQE;
 	attr->max_mr = TBIB_MAX_MR;
+	attr->max_mw = TBIB_MAX_MW;
 	attr->max_pd = 65536;
 	attr->max_qp_rd_atom = TBIB_MAX_RD_ATOMIC;
 	attr->max_res_rd_atom = TBIB_MAX_RD_ATOMIC * TBIB_MAX_QP;

@@ -229,6 +229,7 @@ static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,
 	q->dev = to_tbib_dev(ib->device);
 	q->ib = ib;
 	q->pd = ib->pd;
+	q->serial = atomic64_inc_return(&q->dev->serial);
 	q->type = init->qp_type;
 	q->scq = to_tbib_cq(init->send_cq);
 	q->rcq = to_tbib_cq(init->recv_cq);

@@ -20,6 +20,7 @@ static const struct send_op {
 	u8 types;
 	bool kernel_only;	/* would carry a kernel pointer */
 	bool in_line;		/* may be inline */
+	bool user_only;		/* the kernel has no such request */
 } send_ops[] = {
 	[IB_WR_SEND] = { TBIB_WR_SEND, T_RC | T_UC | T_UD, false, true },
 	[IB_WR_SEND_WITH_IMM] =
@@ -34,6 +35,8 @@ static const struct send_op {
 		{ TBIB_WR_FETCH_ADD, T_RC, false, false },
 	[IB_WR_ATOMIC_WRITE] = { TBIB_WR_ATOMIC_WRITE, T_RC, false, true },
 	[IB_WR_LOCAL_INV] = { TBIB_WR_LOCAL_INV, T_RC, false, false },
+	[IB_WR_BIND_MW] =
+		{ TBIB_WR_BIND_MW, T_RC | T_UC, false, false, true },
 	[IB_WR_REG_MR] = { TBIB_WR_REG_MR, T_RC, true, false },
 };
 
@@ -44,7 +47,8 @@ static const struct send_op *find_op(const struct tbib_vqp *q, u32 opcode)
 	if (opcode >= ARRAY_SIZE(send_ops))
 		return NULL;
 	so = &send_ops[array_index_nospec(opcode, ARRAY_SIZE(send_ops))];
-	if (!(so->types & BIT(q->type)) || (so->kernel_only && q->user))
+	if (!(so->types & BIT(q->type)) ||
+	    (q->user ? so->kernel_only : so->user_only))
 		return NULL;
 	return so;
 }
@@ -151,6 +155,13 @@ static void user_target(struct tbib_vqp *q, struct tbib_wqe *w,
 		w->rkey = wr->wr.atomic.rkey;
 		w->swap_add = wr->wr.atomic.compare_add;
 		break;
+	case TBIB_WR_BIND_MW:	/* bind_mw() of mem.c reads it */
+		w->remote_addr = wr->wr.mw.addr;
+		w->compare = wr->wr.mw.length;
+		w->rkey = wr->wr.mw.mw_rkey;
+		w->imm = wr->wr.mw.mr_lkey;
+		w->swap_add = (u64)wr->wr.mw.access << 32 | wr->wr.mw.rkey;
+		break;
 	}
 	if (q->core.service == TBIB_UD) {
 		/* number 0: librxe before 39, which wants its AV believed */
@@ -181,7 +192,7 @@ static void wqe_from_user(struct tbib_vqp *q, struct tbib_wqe *w, u32 index)
 	w->imm = so->op == TBIB_WR_SEND_INV || so->op == TBIB_WR_LOCAL_INV ?
 		 wr.ex.invalidate_rkey : be32_to_cpu(wr.ex.imm_data);
 	user_target(q, w, &wr);
-	if (so->op == TBIB_WR_LOCAL_INV)
+	if (so->op == TBIB_WR_LOCAL_INV || so->op == TBIB_WR_BIND_MW)
 		return;
 	length = user_payload(q, w, so, wr.send_flags, &u->dma);
 	if (!w->host)

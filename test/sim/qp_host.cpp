@@ -217,7 +217,7 @@ struct Ops {
         *m = {};
         if (!mr) return TBIB_REM_ACCESS_ERR;
         mr->refs++;
-        *m = {mr, va, len, rkey};
+        *m = {mr, nullptr, 0, va, len, rkey};
         return TBIB_OK;
     }
 
