@@ -236,6 +236,13 @@ void tbib_mac_from_guid(u8 *mac, u64 guid);
 int tbib_fabric_multicast(struct tbib_node *node, const struct sk_buff *skb,
 			  u8 flags, const u8 *block, u32 block_len);
 
+/**
+ * tbib_fabric_multicast_pkt() - send a packet of our own along that tree
+ * @p: as it came over the loopback trunk; copied. BHs off.
+ * Return: 0, -ENETUNREACH without a tree, -EMSGSIZE, -ENOBUFS.
+ */
+int tbib_fabric_multicast_pkt(struct tbib_node *node, const struct tbib_pkt *p);
+
 /** tbib_fabric_no_route() - count a packet that had nowhere to go */
 void tbib_fabric_no_route(struct tbib_node *node);
 

@@ -356,30 +356,37 @@ drop:
 
 #define MCAST_INLINE	2048
 
+/* an empty raw frame of @f, or NULL */
+static u8 *fwd_add_page(struct tbib_fwd *f, u32 len)
+{
+	struct page *page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+
+	if (!page)
+		return NULL;
+	f->raw[f->n_raw].page = page;
+	f->raw[f->n_raw].data = page_address(page);
+	f->raw[f->n_raw].len = len;
+	return f->raw[f->n_raw++].data;
+}
+
 static bool fwd_copy_rest(struct tbib_fwd *f, const struct sk_buff *skb,
 			  u32 off)
 {
 	while (off < skb->len) {
 		u32 len = min_t(u32, skb->len - off, TBIB_FRAME_SIZE);
-		struct page *page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+		u8 *data = fwd_add_page(f, len);
 
-		if (!page)
+		if (!data)
 			return false;
-		skb_copy_bits(skb, off, page_address(page), len);
-		f->raw[f->n_raw].page = page;
-		f->raw[f->n_raw].data = page_address(page);
-		f->raw[f->n_raw].len = len;
-		f->n_raw++;
+		skb_copy_bits(skb, off, data, len);
 		off += len;
 	}
 	return true;
 }
 
-/* one packet: header as in frame.h, offload block, as much of @skb as fits */
-static struct tbib_fwd *fwd_from_skb(const struct sk_buff *skb, u8 flags,
-				     const u8 *block, u32 block_len)
+/* one packet, header as in frame.h; @at: where its @inl inline bytes go */
+static struct tbib_fwd *fwd_new(u8 type, u8 flags, u32 inl, u32 ool, u8 **at)
 {
-	u32 inl = min_t(u32, skb->len, MCAST_INLINE - block_len);
 	struct tbib_fwd *f;
 	u8 *p;
 
@@ -397,17 +404,56 @@ static struct tbib_fwd *fwd_from_skb(const struct sk_buff *skb, u8 flags,
 	f->at = ktime_get_ns();
 	p = page_address(f->hdr);
 	f->pkts = p;
-	p[0] = TBIB_PKT_ETHERNET;
+	p[0] = type;
 	p[1] = flags;
-	tbib_put16(p + 2, block_len + inl);
-	tbib_put16(p + 4, skb->len - inl);
-	memcpy(p + TBIB_PKT_HDR, block, block_len);
-	skb_copy_bits(skb, 0, p + TBIB_PKT_HDR + block_len, inl);
+	tbib_put16(p + 2, inl);
+	tbib_put16(p + 4, ool);
 	f->n_pkt = 1;
-	f->pkt_len = TBIB_PKT_HDR + ALIGN(block_len + inl, TBIB_PKT_ALIGN);
+	f->pkt_len = TBIB_PKT_HDR + ALIGN(inl, TBIB_PKT_ALIGN);
+	*at = p + TBIB_PKT_HDR;
+	return f;
+}
+
+/* offload block, and as much of @skb as fits */
+static struct tbib_fwd *fwd_from_skb(const struct sk_buff *skb, u8 flags,
+				     const u8 *block, u32 block_len)
+{
+	u32 inl = min_t(u32, skb->len, MCAST_INLINE - block_len);
+	struct tbib_fwd *f;
+	u8 *p;
+
+	f = fwd_new(TBIB_PKT_ETHERNET, flags, block_len + inl, skb->len - inl,
+		    &p);
+	if (!f)
+		return NULL;
+	memcpy(p, block, block_len);
+	skb_copy_bits(skb, 0, p + block_len, inl);
 	if (!fwd_copy_rest(f, skb, inl)) {
 		fwd_drop(f);
 		return NULL;
+	}
+	return f;
+}
+
+static struct tbib_fwd *fwd_from_pkt(const struct tbib_pkt *p)
+{
+	struct tbib_payload rest;
+	struct tbib_fwd *f;
+	u8 *at;
+	u32 i;
+
+	f = fwd_new(p->type, p->flags, p->inl_len, p->ool_len, &at);
+	if (!f)
+		return NULL;
+	memcpy(at, p->inl, p->inl_len);
+	tbib_pkt_payload(p, p->inl_len, &rest);
+	for (i = 0; i < rest.n; i++) {
+		at = fwd_add_page(f, rest.piece[i].len);
+		if (!at) {
+			fwd_drop(f);
+			return NULL;
+		}
+		memcpy(at, rest.piece[i].data, rest.piece[i].len);
 	}
 	return f;
 }
@@ -425,24 +471,23 @@ static void fwd_branch(struct tbib_trunk *out, const struct tbib_fwd *first)
 		fwd_drop(f);
 }
 
-int tbib_fabric_multicast(struct tbib_node *node, const struct sk_buff *skb,
-			  u8 flags, const u8 *block, u32 block_len)
+/* trunks that lead along the tree of this node, bit by bit */
+static unsigned long mcast_tree(struct tbib_priv *priv, u16 lid)
 {
-	struct tbib_priv *priv = to_priv(node);
-	u16 lid = READ_ONCE(node->lid);
 	unsigned long out = 0;
-	struct tbib_fwd *f;
-	unsigned int i;
 
-	if (skb->len > MCAST_INLINE + TBIB_MAX_RAW * TBIB_FRAME_SIZE / 2)
-		return -EMSGSIZE;
 	rcu_read_lock();
 	if (lid)
 		out = rcu_dereference(priv->lft)->to[lid].mcast;
 	rcu_read_unlock();
-	if (!out)
-		return -ENETUNREACH;
-	f = fwd_from_skb(skb, flags, block, block_len);
+	return out;
+}
+
+static int mcast_send(struct tbib_priv *priv, struct tbib_fwd *f,
+		      unsigned long out, u16 lid)
+{
+	unsigned int i;
+
 	if (!f)
 		return -ENOBUFS;
 	f->slid = lid;
@@ -450,4 +495,33 @@ int tbib_fabric_multicast(struct tbib_node *node, const struct sk_buff *skb,
 		fwd_branch(priv->trunk[i], f);
 	fwd_drop(f);
 	return 0;
+}
+
+int tbib_fabric_multicast(struct tbib_node *node, const struct sk_buff *skb,
+			  u8 flags, const u8 *block, u32 block_len)
+{
+	struct tbib_priv *priv = to_priv(node);
+	u16 lid = READ_ONCE(node->lid);
+	unsigned long out = mcast_tree(priv, lid);
+
+	if (skb->len > MCAST_INLINE + TBIB_MAX_RAW * TBIB_FRAME_SIZE / 2)
+		return -EMSGSIZE;
+	if (!out)
+		return -ENETUNREACH;
+	return mcast_send(priv, fwd_from_skb(skb, flags, block, block_len),
+			  out, lid);
+}
+
+int tbib_fabric_multicast_pkt(struct tbib_node *node, const struct tbib_pkt *p)
+{
+	struct tbib_priv *priv = to_priv(node);
+	u16 lid = READ_ONCE(node->lid);
+	unsigned long out = mcast_tree(priv, lid);
+
+	if (p->inl_len > TBIB_PKTS_MAX - TBIB_PKT_HDR ||
+	    p->ool_len > TBIB_FRAME_SIZE)
+		return -EMSGSIZE;
+	if (!out)
+		return -ENETUNREACH;
+	return mcast_send(priv, fwd_from_pkt(p), out, lid);
 }

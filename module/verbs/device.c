@@ -55,6 +55,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.alloc_mw = tbib_alloc_mw,
 	.alloc_pd = tbib_alloc_pd,
 	.alloc_ucontext = tbib_alloc_ucontext,
+	.attach_mcast = tbib_attach_mcast,
 	.create_ah = tbib_create_ah,
 	.create_cq = tbib_create_cq,
 	.create_qp = tbib_create_qp,
@@ -69,6 +70,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.destroy_cq = tbib_destroy_cq,
 	.destroy_qp = tbib_destroy_qp,
 	.destroy_srq = tbib_destroy_srq,
+	.detach_mcast = tbib_detach_mcast,
 	.disassociate_ucontext = tbib_disassociate_ucontext,
 	.get_dev_fw_str = tbib_get_fw_str,
 	.get_dma_mr = tbib_get_dma_mr,
@@ -122,6 +124,7 @@ static void shell_init(struct tbib_ibdev *dev, struct tbib_node *node)
 	dev->next_mr = get_random_u32_below(TBIB_MR_INDEX_MAX) + 1;
 	dev->next_mw = get_random_u32_below(TBIB_MR_INDEX_MAX) +
 		       TBIB_MR_INDEX_MAX + 1;
+	tbib_mcast_init(&dev->mcast);
 	spin_lock_init(&dev->gone_lock);
 	spin_lock_init(&dev->scratch_lock);
 	ib->dev.parent = node->parent;

@@ -35,6 +35,10 @@
 #define TBIB_MAX_MW		(1 << 22)
 #define TBIB_MR_INDEX_MAX	0x7fffff	/* of a key; above: windows */
 #define TBIB_MAX_AH		65536
+#define TBIB_MAX_MCAST		4096	/* attachments */
+#define TBIB_MAX_MCAST_QP	64	/* of them in one group */
+#define TBIB_MCAST_BUCKETS	256
+#define TBIB_MCAST_QPN		0xffffff
 #define TBIB_MAX_FRWR_PAGES	512
 #define TBIB_MR_RESCHED		1024	/* pages between scheduling points */
 #define TBIB_MAX_NHI		8
@@ -70,6 +74,18 @@ struct tbib_verbs_stats {
 };
 
 /**
+ * struct tbib_mcast - which QPs are attached to which groups
+ * @lock: guards everything here but @seed; readers of @bucket use RCU
+ * @n: attachments
+ */
+struct tbib_mcast {
+	struct mutex lock;
+	u32 seed;
+	u32 n;
+	struct hlist_head bucket[TBIB_MCAST_BUCKETS];
+};
+
+/**
  * struct tbib_ibdev - the shell: an ib_device around the node
  * @qps: QPN -> struct tbib_vqp; looked up under RCU
  * @ahs: AH number -> struct tbib_addr; looked up under RCU
@@ -88,6 +104,7 @@ struct tbib_ibdev {
 	struct xarray ahs;
 	struct xarray mrs;
 	struct xarray mws;
+	struct tbib_mcast mcast;
 	atomic64_t serial;
 	u32 next_qpn;
 	u32 next_ah;
@@ -257,6 +274,7 @@ struct tbib_mw_bind {
  * @sq_last: the core's consumer index that the ring was told last
  * @slots: private WQEs, @stride bytes each
  * @rq_taken: the receive WQE in use comes from @rq (not yet consumed)
+ * @mcast: groups it is attached to; guarded by tbib_mcast.lock
  * @peer: node that an RC or UC QP is connected to, referenced
  * @armed_at: when @timer fires, ns; 0 = not armed
  * @sweep_at: user QP in ERR: look for receives again, ns; 0 = no
@@ -294,6 +312,8 @@ struct tbib_vqp {
 
 	struct tbib_rq rq;
 	bool rq_taken;
+
+	struct list_head mcast;
 
 	struct tbib_peer *peer;
 	u64 peer_guid;
@@ -417,6 +437,21 @@ void tbib_addr_put(struct tbib_addr *addr);
 /* ud.c */
 void tbib_ud_grh(struct tbib_qp *core, const struct tbib_wqe *w, u32 len,
 		 u8 *dst);
+
+bool tbib_ud_dgid(const struct tbib_bth *b, union ib_gid *dgid);
+
+/* rx.c */
+void tbib_vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,
+		 const struct tbib_pkt *p, const struct tbib_peer *from,
+		 u16 slid);
+
+/* mcast.c */
+void tbib_mcast_init(struct tbib_mcast *mc);
+int tbib_attach_mcast(struct ib_qp *ib, union ib_gid *mgid, u16 mlid);
+int tbib_detach_mcast(struct ib_qp *ib, union ib_gid *mgid, u16 mlid);
+void tbib_mcast_leave(struct tbib_vqp *q);
+void tbib_mcast_rx(struct tbib_ibdev *dev, const struct tbib_bth *b,
+		   const struct tbib_pkt *p, struct tbib_peer *from, u16 slid);
 
 /* cq.c */
 int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,

@@ -59,6 +59,9 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	attr->max_cqe = TBIB_MAX_CQE;
 	attr->max_mr = TBIB_MAX_MR;
 	attr->max_mw = TBIB_MAX_MW;
+	attr->max_mcast_grp = TBIB_MAX_MCAST;
+	attr->max_mcast_qp_attach = TBIB_MAX_MCAST_QP;
+	attr->max_total_mcast_qp_attach = TBIB_MAX_MCAST;
 	attr->max_pd = 65536;
 	attr->max_qp_rd_atom = TBIB_MAX_RD_ATOMIC;
 	attr->max_res_rd_atom = TBIB_MAX_RD_ATOMIC * TBIB_MAX_QP;

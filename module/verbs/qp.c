@@ -221,6 +221,7 @@ static struct tbib_vqp *vqp_alloc(struct ib_qp *ib,
 	if (!q)
 		return NULL;
 	mutex_init(&q->modify);
+	INIT_LIST_HEAD(&q->mcast);
 	spin_lock_init(&q->lock);
 	INIT_WORK(&q->event_work, vqp_event_work);
 	tbib_vqp_timer_init(q);
@@ -315,6 +316,7 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 
 	/* erase, stop, wait, free */
 	xa_erase(&q->dev->qps, q->core.qpn);
+	tbib_mcast_leave(q);
 	spin_lock_irqsave(&q->lock, flags);
 	if (q->user && READ_ONCE(q->dev->removing)) {
 		/* the program may only poll: let it find flushed requests */

@@ -26,9 +26,10 @@ static bool source_ok(struct tbib_vqp *q, const struct tbib_bth *b,
 	return false;
 }
 
-static void vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,
-		   const struct tbib_pkt *p, const struct tbib_peer *from,
-		   u16 slid)
+/* tbib_vqp_rx() - a packet for @q; under rcu_read_lock */
+void tbib_vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,
+		 const struct tbib_pkt *p, const struct tbib_peer *from,
+		 u16 slid)
 {
 	unsigned long flags;
 
@@ -65,9 +66,13 @@ void tbib_verbs_rx(struct tbib_node *node, const struct tbib_pkt *p,
 		atomic64_inc(&dev->bad_packet);
 		goto out;
 	}
+	if (b.dqpn == TBIB_MCAST_QPN) {
+		tbib_mcast_rx(dev, &b, p, from, slid);
+		goto out;
+	}
 	q = xa_load(&dev->qps, b.dqpn);
 	if (q)
-		vqp_rx(q, &b, p, from, slid);
+		tbib_vqp_rx(q, &b, p, from, slid);
 	else
 		atomic64_inc(&dev->no_qp);
 out:

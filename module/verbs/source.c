@@ -24,7 +24,10 @@ static bool next_dest(struct tbib_vqp *q, struct tbib_dest *d)
 		if (!addr)
 			return false;
 		d->ah = addr;
-		d->peer = tbib_peer_by_mac(node, addr->dmac);
+		/* to a group: by way of ourselves, see mcast.c */
+		d->peer = is_multicast_ether_addr(addr->dmac) ?
+			READ_ONCE(node->self) :
+			tbib_peer_by_mac(node, addr->dmac);
 		return true;
 	}
 	d->peer = q->peer;

@@ -7,7 +7,9 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <linux/unaligned.h>
 #include <net/ip.h>
+#include <net/ipv6.h>
 #include "verbs/ibdev.h"
 
 #define ROCE_V2_NEXT_HDR IPPROTO_UDP
@@ -57,4 +59,25 @@ void tbib_ud_grh(struct tbib_qp *core, const struct tbib_wqe *w, u32 len,
 		grh_ipv4(addr, len, dst);
 	else
 		grh_ipv6(addr, len, dst);
+}
+
+/*
+ * tbib_ud_dgid() - destination of a datagram, as grh_ipv4() or grh_ipv6() of a
+ * peer wrote it. Return: false when there is none.
+ */
+bool tbib_ud_dgid(const struct tbib_bth *b, union ib_gid *dgid)
+{
+	const u8 *grh = b->grh;
+
+	if (!grh)
+		return false;
+	if (grh[0] >> 4 == 6) {
+		memcpy(dgid->raw, grh + 24, sizeof(dgid->raw));
+		return true;
+	}
+	if (grh[20] >> 4 != 4)
+		return false;
+	ipv6_addr_set_v4mapped(get_unaligned((const __be32 *)(grh + 36)),
+			       (struct in6_addr *)dgid->raw);
+	return true;
 }
