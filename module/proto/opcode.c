@@ -19,6 +19,7 @@
 
 /* bytes that a row's flags ask for behind the BTH */
 #define XLEN(f) (TBIB_BTH_LEN + \
+	((f) & TBIB_OI_FLUSH ? TBIB_FETH_LEN : 0) + \
 	((f) & TBIB_OI_RETH ? TBIB_RETH_LEN : 0) + \
 	((f) & TBIB_OI_AETH ? TBIB_AETH_LEN : 0) + \
 	((f) & TBIB_OI_IMM ? TBIB_IMM_LEN : 0) + \
@@ -71,6 +72,8 @@ const struct tbib_op_info tbib_op_info[TBIB_OPS] = {
 	ROW(FETCH_ADD,		ON_RC,	ATOMIC),
 	ROW(SEND_LAST_INV,	ON_RC,	SEND | LAST | RWQE | IETH),
 	ROW(SEND_ONLY_INV,	ON_RC,	SEND | ONLY | RWQE | IETH),
+	ROW(FLUSH,		ON_RC,
+	    TBIB_OI_REQUEST | TBIB_OI_FLUSH | ONLY | RETH),
 	ROW(ATOMIC_WRITE,	ON_RC,
 	    WRITE_REQ | ONLY | RETH | TBIB_OI_ATOMIC_WRITE),
 };
@@ -103,6 +106,10 @@ static void xhdr_read(const u8 *p, u32 flags, struct tbib_bth *b)
 		b->qkey = tbib_get32(p);
 		b->sqpn = tbib_get24(p + 5);
 		p += TBIB_DETH_LEN;
+	}
+	if (flags & TBIB_OI_FLUSH) {
+		b->feth = tbib_get32(p);
+		p += TBIB_FETH_LEN;
 	}
 	if (flags & TBIB_OI_RETH) {
 		b->va = tbib_get64(p);
@@ -164,6 +171,10 @@ static u8 *xhdr_write(u8 *p, u32 flags, const struct tbib_bth *b)
 		p[4] = 0;
 		tbib_put24(p + 5, b->sqpn);
 		p += TBIB_DETH_LEN;
+	}
+	if (flags & TBIB_OI_FLUSH) {
+		tbib_put32(p, b->feth);
+		p += TBIB_FETH_LEN;
 	}
 	if (flags & TBIB_OI_RETH) {
 		tbib_put64(p, b->va);

@@ -42,6 +42,7 @@ enum tbib_op {			/* bits 4:0 of the opcode */
 	TBIB_OP_FETCH_ADD		= 0x14,
 	TBIB_OP_SEND_LAST_INV		= 0x16,
 	TBIB_OP_SEND_ONLY_INV		= 0x17,
+	TBIB_OP_FLUSH			= 0x1c,
 	TBIB_OP_ATOMIC_WRITE		= 0x1d,
 	TBIB_OPS			= 0x1e,
 };
@@ -64,8 +65,10 @@ enum tbib_op {			/* bits 4:0 of the opcode */
 #define TBIB_OI_ATOMICACK	0x4000
 #define TBIB_OI_RWQE		0x8000	/* consumes a receive WQE at its end */
 #define TBIB_OI_ATOMIC_WRITE	0x10000	/* with TBIB_OI_WRITE: one store of 8 bytes */
+#define TBIB_OI_FLUSH		0x20000	/* with an FETH before the RETH */
 
 #define TBIB_BTH_LEN		12
+#define TBIB_FETH_LEN		4
 #define TBIB_RETH_LEN		16
 #define TBIB_AETH_LEN		4
 #define TBIB_DETH_LEN		8
@@ -96,6 +99,7 @@ struct tbib_bth {
 	u32 psn;		/* 24 bits */
 	/* extension headers, valid as the opcode says */
 	u32 qkey, sqpn;			/* DETH */
+	u32 feth;			/* FETH, TBIB_FETH_* */
 	u64 va;				/* RETH, AtomicETH */
 	u32 rkey;			/* RETH, AtomicETH, IETH */
 	u32 dma_len;			/* RETH */
@@ -124,6 +128,14 @@ u32 tbib_bth_len(u8 opcode);
  * A GRH, when wanted, is written by the caller in front. Return: bytes.
  */
 u32 tbib_bth_encode(u8 *buf, const struct tbib_bth *b);
+
+/* FETH, IBTA annex A19: what shall see the data, and of which range */
+#define TBIB_FETH_GLOBAL	0x01
+#define TBIB_FETH_PERSISTENT	0x02
+#define TBIB_FETH_PLACEMENT	0x0f
+#define TBIB_FETH_REGION	0x10	/* not only the range of the RETH */
+#define TBIB_FETH_VALID \
+	(TBIB_FETH_GLOBAL | TBIB_FETH_PERSISTENT | TBIB_FETH_REGION)
 
 /* AETH syndromes, IBTA 9.7.5.2 table 45..47 */
 #define TBIB_AETH_TYPE_MASK	0xe0

@@ -48,6 +48,8 @@ const struct tbib_wr_info tbib_wr_info[TBIB_WR_OPS] = {
 	[TBIB_WR_ATOMIC_WRITE] = {
 		"ATOMIC_WRITE", RC, TBIB_WK_DATA,
 		{ 0, 0, 0, TBIB_OP_ATOMIC_WRITE } },
+	[TBIB_WR_FLUSH] = {
+		"FLUSH", RC, TBIB_WK_DATA, { 0, 0, 0, TBIB_OP_FLUSH } },
 };
 
 #define IN(state) (1u << (state))

@@ -40,7 +40,7 @@ enum tbib_wr_op {
 	TBIB_WR_WRITE, TBIB_WR_WRITE_IMM, TBIB_WR_READ,
 	TBIB_WR_CMP_SWAP, TBIB_WR_FETCH_ADD,
 	TBIB_WR_LOCAL_INV, TBIB_WR_REG_MR, TBIB_WR_BIND_MW,
-	TBIB_WR_ATOMIC_WRITE,
+	TBIB_WR_ATOMIC_WRITE, TBIB_WR_FLUSH,
 	TBIB_WR_OPS,
 };
 
@@ -84,9 +84,9 @@ struct tbib_av {
 struct tbib_wqe {
 	u64 wr_id;
 	u64 remote_addr;
-	u64 compare, swap_add;
+	u64 compare, swap_add;	/* FLUSH: compare is the length of the range */
 	u32 rkey;
-	u32 imm;		/* host order; or rkey to invalidate */
+	u32 imm;		/* host order; or rkey to invalidate, or FETH */
 	u32 length;
 	u8 op;			/* enum tbib_wr_op */
 	u8 flags;		/* TBIB_WF_* */
@@ -142,6 +142,8 @@ struct tbib_mem {
 #define TBIB_ACC_REMOTE_WRITE	0x2
 #define TBIB_ACC_REMOTE_READ	0x4
 #define TBIB_ACC_REMOTE_ATOMIC	0x8
+#define TBIB_ACC_FLUSH_GLOBAL	0x100
+#define TBIB_ACC_FLUSH_PERSISTENT 0x200
 
 /** struct tbib_cqe - a completion; the host turns it into its own form */
 struct tbib_cqe {

@@ -33,6 +33,7 @@ static u8 wqe_check(const struct tbib_qp *qp, const struct tbib_wqe *w)
 	if (w->length > TBIB_MAX_MSG ||
 	    (info->kind == TBIB_WK_ATOMIC && w->length != 8) ||
 	    (w->op == TBIB_WR_ATOMIC_WRITE && w->length != 8) ||
+	    (w->op == TBIB_WR_FLUSH && w->length) ||
 	    (qp->service == TBIB_UD && w->length > qp->attr.mtu))
 		return TBIB_LOC_LEN_ERR;
 	return TBIB_OK;
@@ -202,7 +203,8 @@ enum tbib_tx_step tbib_req_data(struct tbib_qp *qp, struct tbib_wqe *w,
 	b.solicited = last && w->flags & TBIB_WF_SOLICITED;
 	b.va = w->remote_addr;
 	b.rkey = w->op == TBIB_WR_SEND_INV ? w->imm : w->rkey;
-	b.dma_len = w->length;
+	b.dma_len = w->op == TBIB_WR_FLUSH ? (u32)w->compare : w->length;
+	b.feth = w->imm;
 	b.imm = w->imm;
 	p = tbib_pkt_append(t, &b, 0, len);
 	if (!p)

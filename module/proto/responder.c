@@ -267,6 +267,12 @@ u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 	return TBIB_OK;
 }
 
+static u32 flush_access(const struct tbib_bth *b)
+{
+	return (b->feth & TBIB_FETH_GLOBAL ? TBIB_ACC_FLUSH_GLOBAL : 0) |
+	       (b->feth & TBIB_FETH_PERSISTENT ? TBIB_ACC_FLUSH_PERSISTENT : 0);
+}
+
 static enum tbib_resp_step exec_read(struct tbib_qp *qp,
 				     struct tbib_resp_pkt *rp)
 {
@@ -333,6 +339,27 @@ static enum tbib_resp_step exec_atomic(struct tbib_qp *qp,
 	return RESP_DONE;
 }
 
+/*
+ * FLUSH: the payload of earlier requests was stored by this CPU, so all that is
+ * left to do for global visibility is to check the right to ask for it.
+ */
+static enum tbib_resp_step exec_flush(struct tbib_qp *qp,
+				      struct tbib_resp_pkt *rp)
+{
+	const struct tbib_bth *b = rp->b;
+	u32 len = b->feth & TBIB_FETH_REGION ? 0 : b->dma_len;
+	struct tbib_mem mem = { 0 };
+
+	if (b->feth & ~TBIB_FETH_VALID || !(b->feth & TBIB_FETH_PLACEMENT) ||
+	    (qp->attr.access & flush_access(b)) != flush_access(b))
+		return invalid(rp);
+	if (qp->ops->mem_get(qp, b->rkey, b->va, len, flush_access(b), &mem))
+		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
+	qp->ops->mem_put(qp, &mem);
+	qp->resp.msn = tbib_psn_add(qp->resp.msn, 1);
+	return RESP_ACCEPT;
+}
+
 static enum tbib_resp_step execute(struct tbib_qp *qp,
 				   struct tbib_resp_pkt *rp)
 {
@@ -342,6 +369,8 @@ static enum tbib_resp_step execute(struct tbib_qp *qp,
 		return exec_read(qp, rp);
 	if (rp->flags & TBIB_OI_ATOMIC)
 		return exec_atomic(qp, rp);
+	if (rp->flags & TBIB_OI_FLUSH)
+		return exec_flush(qp, rp);
 	/* invalidate before the receiver is told, IBTA 9.4.1.1 */
 	if (rp->flags & TBIB_OI_IETH && qp->ops->invalidate(qp, rp->b->rkey))
 		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);

@@ -21,6 +21,7 @@ static const u8 wc_opcode[TBIB_WR_OPS] = {
 	[TBIB_WR_REG_MR]	= IB_WC_REG_MR,
 	[TBIB_WR_BIND_MW]	= IB_UVERBS_WC_BIND_MW,
 	[TBIB_WR_ATOMIC_WRITE]	= IB_WC_ATOMIC_WRITE,
+	[TBIB_WR_FLUSH]		= IB_WC_FLUSH,
 };
 
 static u32 cqe_opcode(const struct tbib_cqe *c)

@@ -51,6 +51,7 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 		IB_DEVICE_RC_RNR_NAK_GEN | IB_DEVICE_PORT_ACTIVE_EVENT |
 		IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SRQ_RESIZE |
 		IB_DEVICE_MEM_MGT_EXTENSIONS | IB_DEVICE_ATOMIC_WRITE |
+		IB_DEVICE_FLUSH_GLOBAL |
 		IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_WINDOW_TYPE_2B;
 	attr->max_send_sge = TBIB_MAX_SGE;
 	attr->max_recv_sge = TBIB_MAX_SGE;

@@ -33,6 +33,7 @@ static const struct send_op {
 	[IB_WR_ATOMIC_CMP_AND_SWP] = { TBIB_WR_CMP_SWAP, T_RC, false, false },
 	[IB_WR_ATOMIC_FETCH_AND_ADD] =
 		{ TBIB_WR_FETCH_ADD, T_RC, false, false },
+	[IB_WR_FLUSH] = { TBIB_WR_FLUSH, T_RC, false, false, true },
 	[IB_WR_ATOMIC_WRITE] = { TBIB_WR_ATOMIC_WRITE, T_RC, false, true },
 	[IB_WR_LOCAL_INV] = { TBIB_WR_LOCAL_INV, T_RC, false, false },
 	[IB_WR_BIND_MW] =
@@ -155,6 +156,14 @@ static void user_target(struct tbib_vqp *q, struct tbib_wqe *w,
 		w->rkey = wr->wr.atomic.rkey;
 		w->swap_add = wr->wr.atomic.compare_add;
 		break;
+	case TBIB_WR_FLUSH:
+		w->remote_addr = wr->wr.flush.remote_addr;
+		w->rkey = wr->wr.flush.rkey;
+		w->compare = wr->wr.flush.length;
+		w->imm = wr->wr.flush.type & TBIB_FETH_PLACEMENT;
+		if (wr->wr.flush.level == IB_FLUSH_MR)
+			w->imm |= TBIB_FETH_REGION;
+		break;
 	case TBIB_WR_BIND_MW:	/* bind_mw() of mem.c reads it */
 		w->remote_addr = wr->wr.mw.addr;
 		w->compare = wr->wr.mw.length;
@@ -192,8 +201,9 @@ static void wqe_from_user(struct tbib_vqp *q, struct tbib_wqe *w, u32 index)
 	w->imm = so->op == TBIB_WR_SEND_INV || so->op == TBIB_WR_LOCAL_INV ?
 		 wr.ex.invalidate_rkey : be32_to_cpu(wr.ex.imm_data);
 	user_target(q, w, &wr);
-	if (so->op == TBIB_WR_LOCAL_INV || so->op == TBIB_WR_BIND_MW)
-		return;
+	if (so->op == TBIB_WR_LOCAL_INV || so->op == TBIB_WR_BIND_MW ||
+	    so->op == TBIB_WR_FLUSH)
+		return;		/* no payload */
 	length = user_payload(q, w, so, wr.send_flags, &u->dma);
 	if (!w->host)
 		wqe_check(q, w, length);

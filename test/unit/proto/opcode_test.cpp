@@ -41,7 +41,8 @@ BOOST_AUTO_TEST_CASE(header_lengths)
         {uc(TBIB_OP_SEND_ONLY_INV), 0},    {ud(TBIB_OP_SEND_FIRST), 0},
         {rc(TBIB_OP_ATOMIC_WRITE), 28},    {uc(TBIB_OP_ATOMIC_WRITE), 0},
         {rc(0x15), 0},                     {rc(0x18), 0},
-        {rc(0x1c), 0},                     {rc(0x1e), 0},
+        {rc(TBIB_OP_FLUSH), 32},           {rc(0x1b), 0},
+        {rc(0x1e), 0},
         {rc(0x1f), 0},                     {0x40 | int(TBIB_OP_SEND_ONLY), 0},
         {0xe0 | int(TBIB_OP_SEND_ONLY), 0},
     };
@@ -144,7 +145,7 @@ BOOST_AUTO_TEST_CASE(all_opcodes_round_trip)
             if (f & TBIB_OI_IETH)
                 BOOST_TEST(r.rkey == b.rkey);
         }
-    BOOST_TEST(valid == 2 * (24 + 12 + 2)); // RC, UC, UD
+    BOOST_TEST(valid == 2 * (25 + 12 + 2)); // RC, UC, UD
 }
 
 BOOST_AUTO_TEST_CASE(pad_count_and_version_must_be_zero)

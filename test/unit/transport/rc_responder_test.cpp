@@ -509,6 +509,66 @@ BOOST_AUTO_TEST_CASE(atomic_write_needs_the_right_to_write)
     check_refused(r, 8, TBIB_NAK_REM_ACC, TBIB_EV_ACCESS_ERR);
 }
 
+struct FlushFixture : ResponderFixture {
+    FlushFixture()
+    {
+        attr.access |= TBIB_ACC_FLUSH_GLOBAL | TBIB_ACC_FLUSH_PERSISTENT;
+        connect(a, b, attr);
+    }
+
+    tbib_bth flush(u32 feth, u32 key, u32 len = 8)
+    {
+        auto r = req(TBIB_OP_FLUSH);
+        r.feth = feth;
+        r.rkey = key;
+        r.dma_len = len;
+        return r;
+    }
+
+    u32 key = nb.reg(0, 8192, kAllAccess | TBIB_ACC_FLUSH_GLOBAL);
+};
+
+BOOST_FIXTURE_TEST_CASE(flush_is_answered_in_its_turn, FlushFixture)
+{
+    Send w = rdma(TBIB_WR_WRITE, 0, 3000, 4096);
+    Send f = rdma(TBIB_WR_FLUSH, 0, 0, 4096);
+    f.rkey = key;
+    f.imm = TBIB_FETH_GLOBAL | TBIB_FETH_REGION;
+    BOOST_TEST(a.post(w));
+    BOOST_TEST(a.post(f));
+    pump();
+    BOOST_REQUIRE(a.send_cqes.size() == 2u);
+    BOOST_TEST(int(a.send_cqes[1].status) == int(TBIB_OK));
+    BOOST_TEST(int(a.send_cqes[1].op) == int(TBIB_WR_FLUSH));
+    BOOST_TEST(b.core.resp.msn == 2u);
+    check_idle();
+}
+
+BOOST_FIXTURE_TEST_CASE(flush_of_a_range_stays_in_the_region, FlushFixture)
+{
+    BOOST_TEST(ask(flush(TBIB_FETH_GLOBAL, key, 4096)).size() == 1u);
+    BOOST_TEST(int(b.core.state) == int(TBIB_QPS_RTS));
+    check_refused(flush(TBIB_FETH_GLOBAL, key, 4097), 0, TBIB_NAK_REM_ACC, TBIB_EV_ACCESS_ERR);
+}
+
+BOOST_FIXTURE_TEST_CASE(flush_needs_the_right_to_it, FlushFixture)
+{
+    check_refused(flush(TBIB_FETH_PERSISTENT, key), 0, TBIB_NAK_REM_ACC, TBIB_EV_ACCESS_ERR);
+}
+
+BOOST_AUTO_TEST_CASE(flush_that_the_qp_does_not_allow)
+{
+    auto r = req(TBIB_OP_FLUSH);
+    r.feth = TBIB_FETH_GLOBAL;
+    check_refused(r, 0, TBIB_NAK_INV_REQ, TBIB_EV_REQ_ERR);
+}
+
+BOOST_DATA_TEST_CASE_F(FlushFixture, malformed_flush,
+                       data::make({0u, 0x10u, 0x21u, 0x05u, 0x80000001u}), feth)
+{
+    check_refused(flush(feth, key), 0, TBIB_NAK_INV_REQ, TBIB_EV_REQ_ERR);
+}
+
 BOOST_AUTO_TEST_CASE(unaligned_atomic)
 {
     auto r = req(TBIB_OP_CMP_SWAP);
