@@ -19,9 +19,10 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 TBLAB = os.path.join(ROOT, "bazel-bin/test/lab/cli/tblab")
 GUEST_FOLDER = "/opt/tbib"
 SKIPS = os.path.join(ROOT, "test/e2e/verbs/pyverbs_skips")
-# everything in the suite that is not for one vendor's provider
+# everything in the suite that is not for one vendor's provider, and ours
 PYVERBS = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
-           "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching").split()
+           "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching "
+           "tbib_windows").split()
 
 BOOT = """k={folder}/tbib.ko
 modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k && mkdir -p /run/tbib
@@ -132,6 +133,7 @@ def pyverbs_suite(folder):
         call(["dpkg-deb", "-x", package, unpacked])
         tests = os.path.join(folder, "tests")
         shutil.copytree(os.path.join(unpacked, "usr/share/doc/rdma-core/tests"), tests)
+    shutil.copy(os.path.join(ROOT, "test/e2e/verbs/test_tbib_windows.py"), tests)
     packed = glob.glob(os.path.join(tests, "*.gz"))
     if packed:
         call(["gunzip", *packed])
