@@ -9,6 +9,7 @@
 
 #define PULL_TRIES	32	/* sources looked at for one train */
 #define MIN_ROOM	128	/* a packet with less inline bytes is not worth it */
+#define STALL_LOOKS	64
 #define STALL_BATCH	16
 #define DROP_BATCH	64	/* packets of a source dropped in one go */
 
@@ -116,10 +117,12 @@ static void lane_forget(struct tbib_lane_queue *lq, struct tbib_source *src)
 void tbib_source_kill(struct tbib_node *node, struct tbib_source *src)
 {
 	struct tbib_priv *priv = to_priv(node);
-	u32 n = smp_load_acquire(&priv->n_trunk);
-	u32 i, l;
+	u32 n, i, l;
 
 	set_bit(TBIB_SRC_DEAD, &src->flags);
+	/* a trunk that is made from here on sees the bit */
+	smp_mb__after_atomic();
+	n = smp_load_acquire(&priv->n_trunk);
 	for (i = 0; i < n; i++) {
 		struct tbib_trunk *tr = priv->trunk[i];
 
@@ -327,23 +330,23 @@ void tbib_source_run_null(struct tbib_trunk *tr)
 
 /*
  * tbib_source_mark_stalled() - tell those who wait that they wait for us
- * tx lock held. New ones stand at the tail, so only they are looked at.
+ * tx lock held. New ones stand at the tail, so only its end is looked at.
  */
 void tbib_source_mark_stalled(struct tbib_trunk *tr, unsigned int lane)
 {
 	struct tbib_lane_queue *lq = &tr->lane[lane];
 	struct tbib_source *src, *batch[STALL_BATCH];
 	unsigned long flags;
-	int n = 0;
+	int n = 0, looks = 0;
 
 	if (list_empty(&lq->ready))
 		return;
 	spin_lock_irqsave(&lq->ready_lock, flags);
 	list_for_each_entry_reverse(src, &lq->ready, ready) {
-		if (n == STALL_BATCH ||
-		    test_and_set_bit(TBIB_SRC_STALLED, &src->flags))
+		if (n == STALL_BATCH || looks++ == STALL_LOOKS)
 			break;
-		batch[n++] = src;
+		if (!test_and_set_bit(TBIB_SRC_STALLED, &src->flags))
+			batch[n++] = src;
 	}
 	spin_unlock_irqrestore(&lq->ready_lock, flags);
 	/* their owners cannot get rid of them while we hold the tx lock */

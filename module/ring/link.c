@@ -514,10 +514,12 @@ void tbib_link_remove(struct tbib_link *link)
 	list_del(&link->list);
 	spin_unlock(&links_lock);
 
+	mutex_lock(&link->mutex);
+	link->dying = true;	/* nothing more is asked */
+	mutex_unlock(&link->mutex);
 	/* the question comes first: there is one request in flight per peer */
 	cancel_work_sync(&link->asking);
 	mutex_lock(&link->mutex);
-	link->dying = true;
 	take_down(link);
 	forget_node(link);
 	mutex_unlock(&link->mutex);
@@ -536,9 +538,11 @@ void tbib_link_remove(struct tbib_link *link)
  */
 void tbib_link_suspend(struct tbib_link *link)
 {
-	cancel_work_sync(&link->asking);
 	mutex_lock(&link->mutex);
 	link->suspended = true;
+	mutex_unlock(&link->mutex);
+	cancel_work_sync(&link->asking);
+	mutex_lock(&link->mutex);
 	take_down(link);
 	mutex_unlock(&link->mutex);
 	cancel_work_sync(&link->asking);
