@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -29,6 +30,11 @@ double write_gbps(Fabric& f) {
     return bandwidth_gbps(f.pair(command, command + " @", 90s));
 }
 
+double median(std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    return v.at(v.size() / 2);
+}
+
 /** A workload in the background of both hosts that verifies its data. */
 struct Load {
     tblab::Job server, client;
@@ -50,13 +56,13 @@ BOOST_AUTO_TEST_SUITE(tbib_faults)
 BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({false, true}), crc) {
     Fabric f;
     write_gbps(f); // the guests' processors are emulated: what runs first runs slowly
-    const double clean = write_gbps(f);
+    std::vector<double> clean{write_gbps(f), write_gbps(f)};
     tblab::FaultSpec fault;
     (crc ? fault.crc_error : fault.drop) = 0.001;
     for (const auto direction : {tblab::Direction::a_to_b, tblab::Direction::b_to_a}) {
         f.lab().emulator().set_fault(f.lab().cable(0), direction, fault);
     }
-    const double lossy = write_gbps(f);
+    const double lossy = median({write_gbps(f), write_gbps(f), write_gbps(f)});
     check_data(f, "-n 300 -q 2");
     check_data(f, "-n 100 -q 2 -e -S 7");
     f.pair("ibv_ud_pingpong -d tbib0 -g 1 -n 200", "ibv_ud_pingpong -d tbib0 -g 1 -n 200 @");
@@ -68,9 +74,9 @@ BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({fals
     for (const auto direction : {tblab::Direction::a_to_b, tblab::Direction::b_to_a}) {
         f.lab().emulator().set_fault(f.lab().cable(0), direction, tblab::FaultSpec{});
     }
-    const double again = write_gbps(f);
-    BOOST_TEST_MESSAGE(fmt::format("WRITE 64 KiB, Gb/s: {:.2f}, with faults {:.2f}, without again {:.2f}", clean, lossy, again));
-    BOOST_TEST(lossy > std::max(clean, again) / 2);
+    clean.push_back(write_gbps(f));
+    BOOST_TEST_MESSAGE(fmt::format("WRITE 64 KiB, Gb/s, medians of three: {:.2f}, with faults {:.2f}", median(clean), lossy));
+    BOOST_TEST(lossy > median(clean) / 2);
     BOOST_TEST(f.complaints() == "");
 }
 
