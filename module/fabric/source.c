@@ -9,8 +9,8 @@
 
 #define PULL_TRIES	32	/* sources looked at for one train */
 #define MIN_ROOM	128	/* a packet with less inline bytes is not worth it */
-#define STALL_LOOKS	64
-#define STALL_BATCH	16
+#define STALL_LOOKS	64	/* sources looked at for new ones that wait */
+#define STALL_BATCH	16	/* of them told in one go; the next run tells more */
 #define DROP_BATCH	64	/* packets of a source dropped in one go */
 
 void tbib_source_init(struct tbib_source *src,
