@@ -10,7 +10,7 @@ namespace tbib {
 
 namespace {
 
-constexpr Millis kHold{1500};       // keep old routes until neighbours spoke
+constexpr Millis kSilence{15000};   // then it is worth a warning
 constexpr Millis kRefresh{10000};   // anti-entropy: datagrams may be dropped
 constexpr Millis kForget{60000};    // unreachable nodes
 
@@ -39,7 +39,7 @@ void Engine::start(const nl::Node& node, const std::vector<nl::Link>& links,
     programmed_ = routes;
     for (const auto& l : links)
         links_[l.id] = l;
-    hold_until_ = routes.routes.empty() ? Millis{0} : now + kHold;
+    inherited_.start(routes.routes, now);
     next_refresh_ = now + kRefresh;
 }
 
@@ -99,16 +99,31 @@ void Engine::authorise_links()
     }
 }
 
-void Engine::sync_new_links(Millis)
+void Engine::sync_new_links(Millis now)
 {
     for (const auto& [id, link] : links_) {
         if (!usable(link)) {
             heard_.erase(id);
         } else if (!heard_.count(id)) {
-            heard_[id] = false;
+            heard_[id].open = now;
             world_.send(id, encode(Message{}));
             tell_all(id);
         }
+    }
+}
+
+void Engine::warn_of_silence(Millis now)
+{
+    for (auto& [id, ear] : heard_) {
+        if (ear.spoken || ear.warned || now - ear.open < kSilence)
+            continue;
+        ear.warned = true;
+        const auto& link = links_.at(id);
+        log::write(log::Level::Warning,
+                   fmt::format("link {} to {} ({}): its tbibd says nothing{}", id,
+                               to_string(link.peer), link.peer_name,
+                               inherited_.empty() ? "" : ", routes over it stay as they were"),
+                   {{"TBIB_LINK", std::to_string(id)}, {"TBIB_PEER", to_string(link.peer)}});
     }
 }
 
@@ -166,7 +181,7 @@ void Engine::on_datagram(uint32_t link, std::string_view data)
                          link, to_string(l->second.peer));
         return;
     }
-    heard_[link] = true;
+    heard_[link].spoken = true;
     if (m->type == Message::Type::Sync)
         tell_all(link);
     else
@@ -215,16 +230,6 @@ void Engine::forget_unreachable(Millis now)
     }
 }
 
-bool Engine::holding(Millis now) const
-{
-    if (now >= hold_until_)
-        return false;
-    bool all_heard = !heard_.empty();
-    for (const auto& [id, heard] : heard_)
-        all_heard = all_heard && heard;
-    return !all_heard;
-}
-
 NetworkPlan Engine::plan_network(const std::vector<nl::Route>& routes) const
 {
     NetworkPlan plan;
@@ -238,20 +243,21 @@ NetworkPlan Engine::plan_network(const std::vector<nl::Route>& routes) const
     for (const auto& r : routes) {
         if (r.guid == node_.guid)
             continue;
-        const Lsa& lsa = db_.at(r.guid);
+        // An inherited node has not spoken yet: the addresses that it has by rule.
+        const auto it = db_.find(r.guid);
+        const IpAddress ipv4 = it != db_.end() ? it->second.ipv4 : ipv4_address(config_, r.lid);
+        const IpAddress ipv6 = it != db_.end() ? it->second.ipv6 : ipv6_address(config_, r.guid);
         const Mac mac = mac_from_guid(r.guid);
-        if (contains(config_.ipv4, lsa.ipv4) && lsa.ipv4 != own->second.ipv4)
-            plan.neighbours.push_back({lsa.ipv4, mac});
-        if (contains(config_.ipv6, lsa.ipv6) && lsa.ipv6 != own->second.ipv6)
-            plan.neighbours.push_back({lsa.ipv6, mac});
+        if (contains(config_.ipv4, ipv4) && ipv4 != own->second.ipv4)
+            plan.neighbours.push_back({ipv4, mac});
+        if (contains(config_.ipv6, ipv6) && ipv6 != own->second.ipv6)
+            plan.neighbours.push_back({ipv6, mac});
     }
     return plan;
 }
 
 void Engine::program(Millis now)
 {
-    if (holding(now))
-        return;
     Lsdb db = db_;
     for (const auto& [id, link] : links_) {
         // The login knows a neighbour's epoch before its new link state comes.
@@ -259,7 +265,7 @@ void Engine::program(Millis now)
         if (usable(link) && it != db.end() && link.peer_epoch)
             it->second.epoch = link.peer_epoch;
     }
-    auto routes = compute_routes(db, node_.guid);
+    auto routes = inherited_.merge(compute_routes(db, node_.guid), db, node_.guid, now);
     const NetworkPlan plan = plan_network(routes);
     if (routes != programmed_.routes) {
         programmed_.routes = std::move(routes);
@@ -289,6 +295,7 @@ void Engine::settle(Millis now)
         }
     }
     program(now);
+    warn_of_silence(now);
 }
 
 std::vector<PeerStatus> Engine::peers() const

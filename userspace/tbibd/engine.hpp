@@ -7,10 +7,13 @@
 #include "nl/rtnl.hpp"
 #include "nl/tbib.hpp"
 #include "tbibd/config.hpp"
+#include "tbibd/inherited.hpp"
 #include "tbibd/lsa.hpp"
 #include "tbibd/routing.hpp"
 
 #include <chrono>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,7 +55,7 @@ public:
     Engine(const Config& config, World& world, std::string name, uint64_t first_sequence);
 
     /// The module's state after (re)connecting to it. Routes that are there
-    /// stay until the neighbours have told what they know, or 1.5 s passed.
+    /// stay until the whole fabric has told what it knows (inherited.hpp).
     void start(const nl::Node& node, const std::vector<nl::Link>& links,
                const nl::RouteTable& routes, Millis now);
     void on_node(const nl::Node& node);
@@ -75,6 +78,13 @@ public:
     uint64_t bad_datagrams() const { return bad_datagrams_; }
 
 private:
+    /// What was heard over a link.
+    struct Ear {
+        Millis open{0};       ///< since when it is usable
+        bool spoken = false;  ///< the neighbour's daemon has said something
+        bool warned = false;  ///< that it has not
+    };
+
     bool allowed(const nl::Link& link) const;
     bool usable(const nl::Link& link) const;
     void authorise_links();
@@ -86,7 +96,7 @@ private:
     void forget_unreachable(Millis now);
     void program(Millis now);
     NetworkPlan plan_network(const std::vector<nl::Route>& routes) const;
-    bool holding(Millis now) const;
+    void warn_of_silence(Millis now);
 
     Config config_;
     World& world_;
@@ -94,14 +104,14 @@ private:
     uint64_t sequence_;
     nl::Node node_;
     std::map<uint32_t, nl::Link> links_;
-    std::map<uint32_t, bool> heard_;  ///< usable links: has the peer spoken?
+    std::map<uint32_t, Ear> heard_;  ///< of usable links
     Lsdb db_;
     std::map<Guid, Millis> unreachable_since_;
     nl::RouteTable programmed_;
     NetworkPlan plan_;
     bool planned_ = false;
     bool ipv4_collides_ = false, ipv6_collides_ = false;
-    Millis hold_until_{0};
+    InheritedRoutes inherited_;
     Millis next_refresh_{0};
     uint64_t bad_datagrams_ = 0;
 };

@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <random>
@@ -66,6 +67,9 @@ public:
         h.engine->start(h.node, links, h.table, now);
     }
 
+    /// The daemon ends; what it programmed stays.
+    void stop(size_t i) { hosts[i]->engine.reset(); }
+
     void cable(size_t a, size_t b)
     {
         add_end(a, b, next_link_);
@@ -80,7 +84,8 @@ public:
         for (auto& h : hosts)
             if (h->links.erase(link)) {
                 h->far.erase(link);
-                h->engine->on_link_gone(link);
+                if (h->engine)
+                    h->engine->on_link_gone(link);
             }
     }
 
@@ -89,11 +94,13 @@ public:
     {
         for (unsigned s = 0; s < seconds; s++) {
             for (auto& h : hosts)
-                h->engine->settle(now);
+                if (h->engine)
+                    h->engine->settle(now);
             while (!queue.empty()) {
                 auto [to, link, data] = queue.front();
                 queue.pop_front();
-                if (hosts[to]->far.count(link) && random_() % 1000 >= loss_permille) {
+                if (hosts[to]->engine && hosts[to]->far.count(link) &&
+                    random_() % 1000 >= loss_permille) {
                     hosts[to]->engine->on_datagram(link, data);
                     hosts[to]->engine->settle(now);
                 }
@@ -325,6 +332,87 @@ BOOST_AUTO_TEST_CASE(a_restarted_daemon_changes_nothing)
     BOOST_TEST((f.hosts[1]->table == table));
     BOOST_TEST(f.hosts[1]->node.lid == lid);
     check_full_mesh(f);
+}
+
+BOOST_AUTO_TEST_CASE(daemons_that_come_back_late_change_nothing)
+{
+    // All end at once and start seconds apart, in every order of four.
+    std::vector<size_t> order{0, 1, 2, 3};
+    do {
+        Fabric f(4);
+        for (size_t i = 0; i < 3; i++)
+            f.cable(i, i + 1);
+        f.run(2);
+        std::vector<nl::RouteTable> tables;
+        std::vector<unsigned> programmed;
+        for (size_t i = 0; i < 4; i++) {
+            tables.push_back(f.hosts[i]->table);
+            programmed.push_back(f.hosts[i]->programmed);
+            f.stop(i);
+        }
+        for (size_t i : order) {
+            f.boot(i);
+            f.run(7);
+            BOOST_TEST(f.hosts[i]->plan.neighbours.size() == 6);
+        }
+        f.run(30);
+        for (size_t i = 0; i < 4; i++) {
+            BOOST_TEST(f.hosts[i]->programmed == programmed[i]);
+            BOOST_TEST((f.hosts[i]->table == tables[i]));
+        }
+    } while (std::next_permutation(order.begin(), order.end()));
+}
+
+BOOST_AUTO_TEST_CASE(a_neighbour_without_its_daemon_keeps_its_routes_while_it_is_linked)
+{
+    Fabric f(3);
+    f.cable(0, 1);  // link 1
+    f.cable(1, 2);
+    f.run(2);
+    f.stop(1);
+    f.boot(0);
+    f.run(200);
+    BOOST_TEST(f.hops(0, 2) == 2);
+    f.cut(1);
+    f.run(1);
+    BOOST_TEST(!f.route(0, 1));
+    BOOST_TEST(!f.route(0, 2));
+}
+
+BOOST_AUTO_TEST_CASE(a_silent_node_does_not_hold_others_to_old_ways)
+{
+    Fabric f(5);
+    for (size_t i = 0; i < 4; i++)
+        f.cable(i, (i + 1) % 4);  // links 1 to 4, a ring
+    f.cable(0, 4);
+    f.run(2);
+    f.stop(4);
+    f.boot(0);
+    f.run(12);
+    f.cut(1);
+    f.run(2);
+    BOOST_TEST(f.hops(0, 1) == 3);
+    f.cable(0, 1);
+    f.run(2);
+    f.cut(2);
+    f.run(2);
+    BOOST_TEST(f.hops(0, 2) == 2);
+    BOOST_TEST(f.hops(0, 4) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_went_while_the_daemon_was_away_is_forgotten)
+{
+    Fabric f(3);
+    f.cable(0, 1);
+    f.cable(1, 2);  // link 2
+    f.run(2);
+    f.stop(0);
+    f.cut(2);
+    f.run(2);
+    f.boot(0);
+    f.run(2);
+    BOOST_TEST(f.hops(0, 1) == 1);
+    BOOST_TEST(!f.route(0, 2));
 }
 
 BOOST_AUTO_TEST_CASE(a_daemon_whose_clock_went_back_is_still_heard)
