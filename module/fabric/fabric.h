@@ -254,7 +254,7 @@ void tbib_fabric_no_route(struct tbib_node *node);
 	X(ctrl_frames) X(crc_errors) X(torn_trains) X(duplicates) X(gaps) \
 	X(no_credit) X(no_room) X(no_window) X(transit_trains) \
 	X(transit_drops) X(epoch_drops) X(lost_interrupts) X(no_route) \
-	X(source_drops) X(unauthorised) X(malformed) X(marked)
+	X(mcast_drops) X(source_drops) X(unauthorised) X(malformed) X(marked)
 
 struct tbib_fabric_stats {
 #define X(n) u64 n;

@@ -458,17 +458,20 @@ static struct tbib_fwd *fwd_from_pkt(const struct tbib_pkt *p)
 	return f;
 }
 
-static void fwd_branch(struct tbib_trunk *out, const struct tbib_fwd *first)
+/* Return: true when the branch gets it */
+static bool fwd_branch(struct tbib_trunk *out, const struct tbib_fwd *first)
 {
 	struct tbib_fwd *f;
 
 	f = kmem_cache_alloc(fwd_cache, GFP_ATOMIC | __GFP_NOWARN);
 	if (!f)
-		return;
+		return false;
 	*f = *first;
 	fwd_hold(f);
-	if (!fwd_enqueue(out, TBIB_LANE_EXPRESS, f))
-		fwd_drop(f);
+	if (fwd_enqueue(out, TBIB_LANE_EXPRESS, f))
+		return true;
+	fwd_drop(f);
+	return false;
 }
 
 /* trunks that lead along the tree of this node, bit by bit */
@@ -492,7 +495,7 @@ static int mcast_send(struct tbib_priv *priv, struct tbib_fwd *f,
 		return -ENOBUFS;
 	f->slid = lid;
 	for_each_set_bit(i, &out, TBIB_TRUNKS)
-		fwd_branch(priv->trunk[i], f);
+		priv->mcast_drops += !fwd_branch(priv->trunk[i], f);
 	fwd_drop(f);
 	return 0;
 }

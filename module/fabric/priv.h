@@ -275,6 +275,7 @@ struct tbib_priv {
 	u32 manager;		/* netlink port id, 0 = none; mutex */
 	char desc[64];
 	u64 no_route;
+	u64 mcast_drops;
 	spinlock_t stats_lock;	/* guards @gone and rings that leave a trunk */
 	struct tbib_fabric_stats gone;	/* of rings that are gone */
 };

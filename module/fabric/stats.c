@@ -76,6 +76,7 @@ void tbib_fabric_get_stats(struct tbib_node *node, struct tbib_fabric_stats *s)
 	}
 	spin_unlock_bh(&priv->stats_lock);
 	s->no_route += priv->no_route;
+	s->mcast_drops += priv->mcast_drops;
 }
 
 void tbib_fabric_no_route(struct tbib_node *node)

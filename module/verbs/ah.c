@@ -9,8 +9,6 @@
 #include <rdma/ib_cache.h>
 #include "verbs/ibdev.h"
 
-#define AH_NUM_MAX 0xffffff	/* memory cgroups bound what one user has */
-
 /*
  * Only programs name a handle by its number; they may sleep. The kernel's
  * handles have none, so that no program can use up what the CM needs.
@@ -18,7 +16,7 @@
 static int addr_publish(struct tbib_ibdev *dev, struct tbib_addr *addr)
 {
 	int err = xa_alloc_cyclic(&dev->ahs, &addr->num, addr,
-				  XA_LIMIT(1, AH_NUM_MAX), &dev->next_ah,
+				  XA_LIMIT(1, TBIB_MAX_AH), &dev->next_ah,
 				  GFP_KERNEL);
 
 	return err < 0 ? err : 0;

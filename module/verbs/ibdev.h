@@ -34,7 +34,7 @@
 #define TBIB_MAX_MR		(1 << 22)
 #define TBIB_MAX_MW		(1 << 22)
 #define TBIB_MR_INDEX_MAX	0x7fffff	/* of a key; above: windows */
-#define TBIB_MAX_AH		65536
+#define TBIB_MAX_AH		0xffffff	/* memory cgroups bound what one user has */
 #define TBIB_MAX_MCAST		4096	/* attachments */
 #define TBIB_MAX_MCAST_QP	64	/* of them in one group */
 #define TBIB_MCAST_BUCKETS	256
