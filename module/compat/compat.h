@@ -51,9 +51,18 @@ typedef int tbib_cqe_count_t;
 #ifdef TBIB_HAVE_REG_MR_DMAH
 #define TBIB_DMAH_PARAM struct ib_dmah *dmah,
 #define TBIB_DMAH_GIVEN (dmah)
+#define TBIB_NO_DMAH NULL,
 #else
 #define TBIB_DMAH_PARAM
 #define TBIB_DMAH_GIVEN false
+#define TBIB_NO_DMAH
+#endif
+
+/* 6.13: MODULE_IMPORT_NS() takes a string */
+#ifdef TBIB_HAVE_IMPORT_NS_STRING
+#define TBIB_NS_DMA_BUF "DMA_BUF"
+#else
+#define TBIB_NS_DMA_BUF DMA_BUF
 #endif
 
 #endif

@@ -98,7 +98,9 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.query_qp = tbib_query_qp,
 	.query_srq = tbib_query_srq,
 	.reg_user_mr = tbib_reg_user_mr,
+	.reg_user_mr_dmabuf = tbib_reg_user_mr_dmabuf,
 	.req_notify_cq = tbib_req_notify_cq,
+	.rereg_user_mr = tbib_rereg_user_mr,
 	.resize_user_cq = tbib_resize_cq,
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, tbib_ah, ib),

@@ -18,6 +18,7 @@
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+#include <linux/iosys-map.h>
 #include <rdma/ib_umem.h>
 #include <rdma/ib_verbs.h>
 #include <uapi/rdma/rdma_user_rxe.h>
@@ -197,7 +198,12 @@ struct tbib_srq {
 	struct work_struct limit_event;
 };
 
-enum tbib_mr_kind { TBIB_MR_DMA, TBIB_MR_USER, TBIB_MR_FAST };
+enum tbib_mr_kind {
+	TBIB_MR_DMA,
+	TBIB_MR_USER,
+	TBIB_MR_FAST,
+	TBIB_MR_DMABUF,
+};
 
 /**
  * struct tbib_mr_map - DMA addresses of an MR's pages for one NHI
@@ -241,6 +247,8 @@ struct tbib_mr {
 	atomic_t windows;
 	void **page;
 	struct ib_umem *umem;
+	struct dma_buf *dmabuf;
+	struct iosys_map vmap;	/* of @dmabuf */
 	struct list_head on_nhis;
 	struct tbib_mr_map __rcu *map[TBIB_MAX_NHI];
 };
@@ -493,7 +501,14 @@ struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access);
 struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 			       u64 iova, int access, TBIB_DMAH_PARAM
 			       struct ib_udata *udata);
+struct ib_mr *tbib_rereg_user_mr(struct ib_mr *ib, int flags, u64 start,
+				 u64 length, u64 iova, int access,
+				 struct ib_pd *pd, struct ib_udata *udata);
 int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata);
+struct tbib_mr *tbib_mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
+			      u32 access);
+int tbib_mr_publish(struct tbib_mr *mr);
+void tbib_mr_free(struct tbib_mr *mr);
 struct ib_mr *tbib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type,
 			    u32 max_num_sg);
 int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
@@ -516,6 +531,13 @@ u8 tbib_mw_get(struct tbib_vqp *q, u32 rkey, u64 va, u32 len, u32 access,
 void tbib_mw_put(struct tbib_window *w);
 bool tbib_mw_enter(struct tbib_window *w, u64 binding);
 void tbib_mw_leave(struct tbib_window *w);
+
+/* mr_dmabuf.c */
+struct ib_mr *tbib_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length,
+				      u64 iova, int fd, int access,
+				      TBIB_DMAH_PARAM
+				      struct uverbs_attr_bundle *attrs);
+void tbib_mr_dmabuf_release(struct tbib_mr *mr);
 
 /* mr_map.c */
 void tbib_mr_map_all(struct tbib_mr *mr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory regions: user memory (pinned), all of kernel memory (DMA MR, for
- * kernel users), and fast registrations (FRWR).
+ * kernel users), and fast registrations (FRWR); mr_dmabuf.c has one more.
  *
  * A region has two counts. @ref keeps the structure and is held by WQEs and
  * messages in progress, for as long as a peer likes; @users keeps the pages
@@ -14,8 +14,9 @@
 #include <linux/vmalloc.h>
 #include "verbs/ibdev.h"
 
-static struct tbib_mr *mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
-				u32 access)
+/* tbib_mr_alloc() - a region that nobody can name yet, or NULL */
+struct tbib_mr *tbib_mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
+			      u32 access)
 {
 	struct tbib_mr *mr = kzalloc(sizeof(*mr), GFP_KERNEL_ACCOUNT);
 
@@ -35,8 +36,11 @@ static struct tbib_mr *mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
 	return mr;
 }
 
-/* the key's upper 24 bits are the index, the lower 8 are random (D11) */
-static int mr_publish(struct tbib_mr *mr)
+/*
+ * tbib_mr_publish() - give it its key: the upper 24 bits are the index, the
+ * lower 8 are random (D11). Return: 0 or negative errno.
+ */
+int tbib_mr_publish(struct tbib_mr *mr)
 {
 	u32 index;
 	int err;
@@ -54,7 +58,8 @@ static int mr_publish(struct tbib_mr *mr)
 	return 0;
 }
 
-static void mr_free(struct tbib_mr *mr)
+/* tbib_mr_free() - mirror of tbib_mr_alloc(), for one that was not published */
+void tbib_mr_free(struct tbib_mr *mr)
 {
 	kvfree(mr->page);
 	kfree_rcu(mr, rcu);
@@ -141,13 +146,13 @@ void tbib_mr_unpin(struct tbib_mr *mr)
 
 struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access)
 {
-	struct tbib_mr *mr = mr_alloc(pd, TBIB_MR_DMA, access);
+	struct tbib_mr *mr = tbib_mr_alloc(pd, TBIB_MR_DMA, access);
 	int err;
 
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->length = ~0ull;
-	err = mr_publish(mr);
+	err = tbib_mr_publish(mr);
 	if (err) {
 		kfree(mr);
 		return ERR_PTR(err);
@@ -188,7 +193,7 @@ struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 	pages = DIV_ROUND_UP_ULL(offset_in_page(start) + length, PAGE_SIZE);
 	if (!length || pages > U32_MAX)
 		return ERR_PTR(-EINVAL);
-	mr = mr_alloc(pd, TBIB_MR_USER, access);
+	mr = tbib_mr_alloc(pd, TBIB_MR_USER, access);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->umem = ib_umem_get_va(pd->device, start, length, access);
@@ -204,7 +209,7 @@ struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 	if (err)
 		goto err_umem;
 	tbib_mr_map_all(mr);
-	err = mr_publish(mr);
+	err = tbib_mr_publish(mr);
 	if (err)
 		goto err_unmap;
 	mr->ib.length = length;
@@ -216,8 +221,50 @@ err_unmap:
 err_umem:
 	ib_umem_release(mr->umem);
 err_free:
-	mr_free(mr);
+	tbib_mr_free(mr);
 	return ERR_PTR(err);
+}
+
+static bool writes(u32 access)
+{
+	return access & (IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |
+			 IB_ACCESS_REMOTE_ATOMIC);
+}
+
+/*
+ * IBTA 11.2.8.5. Other rights and another PD are changed in place, and the keys
+ * stay; other memory, or memory that was pinned for reading only, makes a new
+ * region with new keys, and the core deregisters the old one.
+ */
+struct ib_mr *tbib_rereg_user_mr(struct ib_mr *ib, int flags, u64 start,
+				 u64 length, u64 iova, int access,
+				 struct ib_pd *pd, struct ib_udata *udata)
+{
+	struct tbib_mr *mr = to_tbib_mr(ib);
+
+	if (mr->kind != TBIB_MR_USER)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (!(flags & IB_MR_REREG_ACCESS))
+		access = mr->access;
+	if (access & ~TBIB_ACCESS_SUPPORTED)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (atomic_read(&mr->windows))
+		return ERR_PTR(-EBUSY);
+	if (!(flags & IB_MR_REREG_TRANS)) {
+		if (!writes(access) || mr->umem->writable) {
+			WRITE_ONCE(mr->pd, pd);
+			WRITE_ONCE(mr->access, access);
+			return NULL;
+		}
+		/* the addresses mean what they meant in the process that has them */
+		if (mr->umem->owning_mm != current->mm)
+			return ERR_PTR(-EINVAL);
+		start = mr->umem->address;
+		length = mr->length;
+		iova = mr->iova;
+	}
+	return tbib_reg_user_mr(pd, start, length, iova, access, TBIB_NO_DMAH
+				udata);
 }
 
 int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
@@ -238,6 +285,8 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	if (mr->kind == TBIB_MR_USER) {
 		tbib_mr_unmap_all(mr);
 		ib_umem_release(mr->umem);
+	} else if (mr->kind == TBIB_MR_DMABUF) {
+		tbib_mr_dmabuf_release(mr);
 	}
 	kvfree(mr->page);
 	mr->page = NULL;
@@ -255,20 +304,20 @@ struct ib_mr *tbib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type,
 		return ERR_PTR(-EOPNOTSUPP);
 	if (max_num_sg > TBIB_MAX_FRWR_PAGES)
 		return ERR_PTR(-EINVAL);
-	mr = mr_alloc(pd, TBIB_MR_FAST, 0);
+	mr = tbib_mr_alloc(pd, TBIB_MR_FAST, 0);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->max_pages = max_num_sg;
 	mr->page = kvcalloc(max_num_sg, sizeof(*mr->page), GFP_KERNEL);
 	if (!mr->page)
 		goto err_free;
-	err = mr_publish(mr);
+	err = tbib_mr_publish(mr);
 	if (err)
 		goto err_free;
 	return &mr->ib;
 
 err_free:
-	mr_free(mr);
+	tbib_mr_free(mr);
 	return ERR_PTR(err);
 }
 

@@ -22,7 +22,7 @@ SKIPS = os.path.join(ROOT, "test/e2e/verbs/pyverbs_skips")
 # everything in the suite that is not for one vendor's provider, and ours
 PYVERBS = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
            "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching "
-           "tbib_windows").split()
+           "tbib_regions tbib_windows").split()
 
 BOOT = """k={folder}/tbib.ko
 modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k && mkdir -p /run/tbib
@@ -133,7 +133,8 @@ def pyverbs_suite(folder):
         call(["dpkg-deb", "-x", package, unpacked])
         tests = os.path.join(folder, "tests")
         shutil.copytree(os.path.join(unpacked, "usr/share/doc/rdma-core/tests"), tests)
-    shutil.copy(os.path.join(ROOT, "test/e2e/verbs/test_tbib_windows.py"), tests)
+    for ours in glob.glob(os.path.join(ROOT, "test/e2e/verbs/*tbib_*.py")):
+        shutil.copy(ours, tests)
     packed = glob.glob(os.path.join(tests, "*.gz"))
     if packed:
         call(["gunzip", *packed])
