@@ -44,7 +44,8 @@ void check_link(const json& l, const std::string& policy, Findings& out)
                                   l.value("peer", ""));
     if (state == "refused")
         out.push_back({Level::Problem, what + " is refused: " + l.value("refused", ""),
-                       "both hosts need the same major version of tbib and node GUIDs of their own"});
+                       "both hosts need the same version of tbib; a cloned host needs a machine-id of its own: "
+                       "rm /etc/machine-id && systemd-machine-id-setup, then reboot it"});
     else if (state != "up")
         out.push_back({Level::Problem, what + " is not up yet: " + state,
                        "wait a few seconds; else look at the peer: is tbibd running there?"});

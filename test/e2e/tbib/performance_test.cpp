@@ -4,6 +4,7 @@
  * thunderbolt_net, TCP over thunderbolt_net and raw rings take turns on the same
  * cable, and medians are compared.
  */
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -31,7 +32,7 @@ double median(std::vector<double> v) {
 /** Both guests with tbib and, on the same cable, thunderbolt_net with rxe on it. */
 class Arena {
 public:
-    Arena() : fabric_(options()) {
+    explicit Arena(FabricOptions options) : fabric_(std::move(options)) {
         for (unsigned i = 0; i < 2; ++i) {
             auto& g = fabric_.host(i);
             const auto netdev = wait_interface(g);
@@ -75,22 +76,29 @@ public:
     Fabric& fabric() { return fabric_; }
 
 private:
-    static FabricOptions options() {
-        FabricOptions o;
-        o.stock_net = true;
-        return o;
-    }
     std::string server(const std::string& device) { return device == "rxe0" ? "10.9.0.1" : "@"; }
 
     Fabric fabric_;
 };
 
+/** Rows of the matrix that have thunderbolt_net beside; --all takes each kernel and preset. */
+std::vector<size_t> rows() {
+    std::vector<size_t> out;
+    for (size_t i = 0; i < matrix().size(); ++i) {
+        if (matrix().at(i).stock_net && (all() || out.empty())) {
+            out.push_back(i);
+        }
+    }
+    return out;
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(tbib_performance)
 
-BOOST_AUTO_TEST_CASE(throughput_floors) {
-    Arena a;
+BOOST_DATA_TEST_CASE(throughput_floors, boost::unit_test::data::make(rows()), row) {
+    BOOST_TEST_MESSAGE(e2e::name(matrix().at(row)));
+    Arena a(matrix().at(row));
     for (const unsigned size : {65536U, 1048576U}) {
         std::vector<double> ours, rxe, tcp, raw;
         for (int i = 0; i < kRounds; ++i) {
@@ -109,8 +117,9 @@ BOOST_AUTO_TEST_CASE(throughput_floors) {
     BOOST_TEST(a.fabric().complaints() == "");
 }
 
-BOOST_AUTO_TEST_CASE(latency_floors) {
-    Arena a;
+BOOST_DATA_TEST_CASE(latency_floors, boost::unit_test::data::make(rows()), row) {
+    BOOST_TEST_MESSAGE(e2e::name(matrix().at(row)));
+    Arena a(matrix().at(row));
     for (const bool events : {false, true}) {
         std::vector<double> ours, rxe;
         for (int i = 0; i < kRounds; ++i) {

@@ -60,4 +60,37 @@ BOOST_AUTO_TEST_CASE(two_cables_between_two_hosts) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// A machine that was cloned with its disk has the machine-id of the other one.
+BOOST_AUTO_TEST_CASE(clones_are_refused_until_one_is_renamed) {
+    FabricOptions o;
+    o.plugged = false;
+    o.daemon = false;
+    Fabric f(o);
+    const auto id = f.host(0).must("cat /etc/machine-id");
+    f.host(1).must("echo " + id.substr(0, 32) + " >/etc/machine-id");
+    f.start_daemon(0);
+    f.start_daemon(1);
+    f.lab().plug(0);
+    const auto refused = [&](unsigned host) {
+        return f.host(host).must("/opt/tbib/tbibctl status").find("refused: peer has the same node GUID") != std::string::npos;
+    };
+    BOOST_TEST(tblab::eventually([&] { return refused(0) && refused(1); }, 30s));
+    for (unsigned host = 0; host < 2; ++host) {
+        BOOST_TEST(f.port_state(host) != "ACTIVE");
+        const auto doctor = f.host(host).run("/opt/tbib/tbibctl doctor");
+        BOOST_TEST(doctor.rc != 0);
+        BOOST_TEST(doctor.out.find("same node GUID") != std::string::npos, doctor.out);
+        BOOST_TEST(f.host(host).must("dmesg").find("has our own node GUID") != std::string::npos);
+        BOOST_TEST(f.host(host).must("cat /run/tbib/log").find("same node GUID") != std::string::npos);
+    }
+    // What a reboot does: a new identity is for a module that nobody uses yet.
+    f.host(1).must("kill $(cat /run/tbib/pid); head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n' >/etc/machine-id; "
+                   "ip link set tbib0 down; rmmod tbib");
+    f.load_module(1);
+    f.start_daemon(1);
+    BOOST_TEST(f.wait_active());
+    BOOST_TEST(lost_pings(f.host(0), f.address(1), 3) == 0);
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
