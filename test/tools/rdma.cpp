@@ -38,7 +38,8 @@ std::string line_of(const std::string& path) {
 
 /** As NCCL does it: the first index whose type sysfs calls RoCE v2 and which stands for IPv4. */
 int find_gid(ibv_context* context) {
-    const std::string types = std::string(context->device->ibdev_path) + "/ports/1/gid_attrs/types/";
+    const std::string types =
+        std::string(context->device->ibdev_path) + "/ports/1/gid_attrs/types/";
     for (int i = 0; i < gids_at_most; i++) {
         union ibv_gid gid{};
         if (line_of(types + std::to_string(i)) == "RoCE v2" &&

@@ -12,7 +12,7 @@ SERVE = f"setsid python3 {GUEST_FOLDER}/launch_guest.py </dev/null >/run/launch.
 RUN = ("env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
        "PRTE_ALLOW_RUN_AS_ROOT=1 PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
        "timeout {limit} mpirun --prtemca plm_ssh_agent 'python3 {folder}/launch_guest.py' "
-       "--host {hosts} -np {ranks} --map-by node --bind-to none --mca pml ucx --mca osc ucx "
+       "--host {hosts} -np {ranks} --map-by node:OVERSUBSCRIBE --bind-to none --mca pml ucx --mca osc ucx "
        "-x UCX_TLS={transport},self -x UCX_NET_DEVICES=tbib0:1 "
        "{folder}/mpi_allreduce {largest}")
 FABRIC = "fi_pingpong -p 'verbs;ofi_rxm' -e rdm -d tbib0 -c -I 20"

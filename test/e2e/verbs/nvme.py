@@ -23,11 +23,13 @@ echo ipv4 >ports/1/addr_adrfam
 echo @ >ports/1/addr_traddr
 echo 4420 >ports/1/addr_trsvcid
 ln -s /sys/kernel/config/nvmet/subsystems/{NQN} ports/1/subsystems/"""
+OPTIONS = (f"transport=rdma,traddr=@,trsvcid=4420,nqn={NQN},nr_io_queues=2,keep_alive_tmo=5,"
+           "reconnect_delay=1,ctrl_loss_tmo=120")
 # What the nvme command does: a line into the device, and its answer.
 CONNECT = f"""set -e
 modprobe nvme-rdma
 exec 3<>/dev/nvme-fabrics
-printf 'transport=rdma,traddr=@,trsvcid=4420,nqn={NQN},nr_io_queues=2,keep_alive_tmo=5,reconnect_delay=1,ctrl_loss_tmo=120' >&3
+printf '{OPTIONS}' >&3
 head -n 1 <&3
 for i in $(seq 40); do [ -b {DISK} ] && exit; sleep 0.25; done
 exit 1"""
@@ -60,7 +62,8 @@ def suite(lab, table, _):
         lab.until(1, "the controller to be live",
                   "grep -q live /sys/class/nvme/nvme0/state", 60)
         lab.run(1, READ.format(mount=MOUNT), 120)
-        return lab.run(1, "dmesg | grep -c 'Successfully reconnected' || true").strip() + " reconnects"
+        count = lab.run(1, "dmesg | grep -c 'Successfully reconnected' || true").strip()
+        return f"reconnected {count} times"
 
     def written_while_out():
         lab.run(1, f"(cd {MOUNT} && for i in $(seq 30); do head -c 100000 /dev/urandom >more-$i && "

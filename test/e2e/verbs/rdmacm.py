@@ -30,7 +30,8 @@ PAIRS = (
      f"{RCOPY_FILE} >/run/file && rcopy /run/file @:/run/copy"),
     ("cmtime", "cmtime -b @ -c 50", "cmtime -s @ -c 50"),
     ("ibv_rc_pingpong", f"ibv_rc_pingpong {PINGPONG}", f"ibv_rc_pingpong {PINGPONG} @"),
-    ("ibv_rc_pingpong, events", f"ibv_rc_pingpong {PINGPONG} -e", f"ibv_rc_pingpong {PINGPONG} -e @"),
+    ("ibv_rc_pingpong, events", f"ibv_rc_pingpong {PINGPONG} -e",
+     f"ibv_rc_pingpong {PINGPONG} -e @"),
     ("ibv_uc_pingpong", f"ibv_uc_pingpong {PINGPONG}", f"ibv_uc_pingpong {PINGPONG} @"),
     ("ibv_ud_pingpong", f"ibv_ud_pingpong {PINGPONG}", f"ibv_ud_pingpong {PINGPONG} @"),
     ("ibv_srq_pingpong", f"ibv_srq_pingpong {PINGPONG}", f"ibv_srq_pingpong {PINGPONG} @"),
@@ -66,6 +67,10 @@ def multicast(lab, size):
                 + options, timeout=50)
 
     def send():
+        # what is sent before a receiver has joined is lost, and it then waits for ever
+        for host in range(lab.hosts):
+            lab.until(host, "its receiver to join", "rdma resource show qp link tbib0/1 | "
+                      "grep -q mckey", 20)
         time.sleep(2)
         mckey(0, " -s")
 
