@@ -11,13 +11,13 @@ SKIPS = os.path.join(HERE, "pyverbs_skips")
 MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
            "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching").split()
 # ours, which rxe does not come through
-OURS = ["tbib_windows"]
+OURS = ["tbib_regions", "tbib_windows"]
 SAMPLE = "atomic cq qp srq".split()
 # The image has the suite of the release that the guests run.
 SUITE = "/usr/share/doc/rdma-core/tests"
 PREPARE = f"""set -e
 mkdir /run/pyverbs && cp -r {SUITE} /run/pyverbs/tests
-cp {GUEST_FOLDER}/test_tbib_windows.py /run/pyverbs/tests
+cp {GUEST_FOLDER}/*tbib_*.py /run/pyverbs/tests
 find /run/pyverbs -name '*.gz' -exec gunzip {{}} +"""
 
 
