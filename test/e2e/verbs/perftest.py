@@ -81,8 +81,9 @@ def sample():
     for verb, transports in PROGRAMS:
         for kind in ("bw", "lat"):
             program = f"{verb}_{kind}"
-            size = "" if verb == "atomic" else "-s 8192"
-            yield program, [run("short", program, f"-c {transports[0]} {size} -n 50")]
+            size = "" if verb == "atomic" else "-s 8192 "
+            unit = "--report_gbits" if kind == "bw" else ""
+            yield program, [run("short", program, f"-c {transports[0]} {size}-n 50 {unit}")]
 
 
 def figures(output):
