@@ -176,6 +176,7 @@ extern struct tb_service_driver tbib_service_driver;
 /* service.c */
 u64 tbib_local_guid(void);
 u64 tbib_local_nonce(void);
+void tbib_service_tell_again(void);
 
 /* link.c */
 struct tbib_link *tbib_link_new(struct tb_service *svc);

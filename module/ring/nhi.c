@@ -121,6 +121,8 @@ static int bus_event(struct notifier_block *nb, unsigned long event, void *data)
 	case BUS_NOTIFY_ADD_DEVICE:
 		if (is_domain(dev))
 			domain_add(dev);
+		else if (tb_to_xdomain(dev))
+			tbib_service_tell_again();
 		break;
 	case BUS_NOTIFY_DEL_DEVICE:
 		if (is_domain(dev))

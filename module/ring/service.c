@@ -10,6 +10,9 @@
 #define SERVICE_KEY	"tbib"
 #define SERVICE_ID	1
 #define SERVICE_VERSION	TBIB_LOGIN_VERSION
+#define NEWS_KEY	"tbibnews"
+#define NEWS_AFTER	(2 * HZ)
+#define NEWS_TIMES	2
 
 /* a08cf1d6-5a3e-4a30-8f1c-1d2f4f0e62c7 */
 static const uuid_t tbib_dir_uuid =
@@ -120,6 +123,38 @@ static void withdraw(void)
 	dir = NULL;
 }
 
+/*
+ * When a directory is published the core tells the XDomains that it has. One
+ * that it is still discovering, whose other end has read our properties by then,
+ * hears nothing, and that end never sees our service: so it happens when two
+ * hosts load the module while they find each other. Peers read everything again
+ * at each change, so another directory that comes and goes at once is enough.
+ * The second time is for an end that was not ready to hear the first.
+ */
+static void tell_again(struct work_struct *work);
+static DECLARE_DELAYED_WORK(news_work, tell_again);
+static atomic_t news_left;
+
+static void tell_again(struct work_struct *work)
+{
+	struct tb_property_dir *news = tb_property_create_dir(&tbib_dir_uuid);
+
+	if (news) {
+		if (!tb_register_property_dir(NEWS_KEY, news))
+			tb_unregister_property_dir(NEWS_KEY, news);
+		tb_property_free_dir(news);
+	}
+	if (atomic_dec_if_positive(&news_left) > 0)
+		queue_delayed_work(tbib_wq, &news_work, 4 * NEWS_AFTER);
+}
+
+/** tbib_service_tell_again() - an XDomain has come, which may not know us */
+void tbib_service_tell_again(void)
+{
+	atomic_set(&news_left, NEWS_TIMES);
+	mod_delayed_work(tbib_wq, &news_work, NEWS_AFTER);
+}
+
 int tbib_ring_init(const struct tbib_fabric_ops *fops, u64 guid, u64 nonce)
 {
 	int ret;
@@ -148,6 +183,7 @@ int tbib_ring_init(const struct tbib_fabric_ops *fops, u64 guid, u64 nonce)
 err_nhi:
 	tb_unregister_service_driver(&tbib_service_driver);
 	tbib_nhi_exit();
+	cancel_delayed_work_sync(&news_work);
 	goto err_login;
 err_driver:
 	tb_unregister_service_driver(&tbib_service_driver);
@@ -163,6 +199,7 @@ void tbib_ring_exit(void)
 	withdraw();
 	tb_unregister_service_driver(&tbib_service_driver);
 	tbib_nhi_exit();
+	cancel_delayed_work_sync(&news_work);
 	tbib_login_exit();
 	/* also waits for paths that were left behind (struct tbib_paths) */
 	destroy_workqueue(tbib_wq);

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that RDMA users have, against tbib in the lab: test/verbs."""
+
+import argparse
+import subprocess
+import sys
+
+import mpi
+import nccl_shape
+import nfs
+import nvme
+import perftest
+import pyverbs
+import rdmacm
+import scale
+from lab import Lab, VerbsError
+from table import Table
+
+# name: module; in the order in which they run
+SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
+          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "nfs": nfs, "mpi": mpi}
+# what fits a few minutes, all on one pair of hosts
+SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "nvme", "nfs")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="test/verbs", description=__doc__)
+    parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: all")
+    parser.add_argument("--kernel", default="stable", choices=("stable", "6.12", "newest", "7.3"),
+                        help="stable or 6.12 (default), newest or 7.3")
+    parser.add_argument("--preset", choices=("strix", "intel"), default="intel",
+                        help="the hosts' router: 12 ring pairs (intel) or 3 (strix)")
+    parser.add_argument("--sample", action="store_true",
+                        help="a part of every suite, about four minutes")
+    parser.add_argument("--long", action="store_true",
+                        help="loops that look for leaks run ten minutes instead of seconds")
+    parser.add_argument("--name", default="verbs", help="of the lab")
+    parser.add_argument("--built", metavar="FOLDER",
+                        help="has what Bazel builds, which is then not called")
+    parser.add_argument("--report", action="store_true",
+                        help="end with a report in the form of Boost.Test too")
+    options = parser.parse_args()
+    for suite in options.suite:
+        if suite not in SUITES:
+            parser.error(f"unknown suite '{suite}', there are: {', '.join(SUITES)}")
+    return options
+
+
+def run(names, hosts, table, options):
+    """These suites, one after the other, on the same hosts."""
+    try:
+        with Lab(options, hosts) as lab:
+            for name in names:
+                SUITES[name].suite(lab, table, options)
+    except (VerbsError, subprocess.TimeoutExpired) as error:
+        table.row(f"{names[0]}: the lab", fail=1,
+                  below=[str(error), *getattr(error, "detail", "").splitlines()[-40:]])
+
+
+def main():
+    options = arguments()
+    table = Table()
+    if options.sample:
+        run(options.suite or SAMPLE, 2, table, options)
+    else:
+        for name in options.suite or SUITES:
+            run([name], SUITES[name].HOSTS, table, options)
+    return table.close(options.report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rdma-core's own test suite over loopback, on tbib and beside it on rxe."""
+
+import os
+
+from lab import GUEST_FOLDER, HERE, add_rxe, kernel_row
+
+HOSTS = 2
+SKIPS = os.path.join(HERE, "pyverbs_skips")
+# everything in the suite that is not for one vendor's provider
+MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
+           "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching").split()
+# ours, which rxe does not come through
+OURS = ["tbib_regions", "tbib_windows"]
+SAMPLE = "atomic cq qp srq".split()
+# The image has the suite of the release that the guests run.
+SUITE = "/usr/share/doc/rdma-core/tests"
+PREPARE = f"""set -e
+mkdir /run/pyverbs && cp -r {SUITE} /run/pyverbs/tests
+cp {GUEST_FOLDER}/*tbib_*.py /run/pyverbs/tests
+find /run/pyverbs -name '*.gz' -exec gunzip {{}} +"""
+
+
+def expected_skips():
+    with open(SKIPS, encoding="utf-8") as stream:
+        lines = [line.strip() for line in stream]
+    return [line.split(": ", 1)[0] for line in lines if line and not line.startswith("#")]
+
+
+def rows(output):
+    for line in output.splitlines():
+        fields = line.split("\t")
+        if len(fields) == 3 and fields[0] in ("ok", "skip", "fail"):
+            yield fields
+
+
+def run_module(lab, device, module):
+    """The tests of one module: name to (result, reason)."""
+    output = lab.run(0, f"python3 {GUEST_FOLDER}/pyverbs_guest.py /run/pyverbs {device} 1 "
+                     f"test_{module} 2>/run/pyverbs/log || echo 'fail\ttest_{module}\tended early'",
+                     timeout=240)
+    return {test: (result, why) for result, test, why in rows(output)}
+
+
+def judge(ours, rxe, known):
+    """Counts, and a line for each test that ended as it should not."""
+    counts = {"ok": 0, "skip": 0, "fail": 0}
+    below = []
+    for test, (result, why) in ours.items():
+        on_rxe = rxe.get(test, ("not run", ""))[0]
+        if result == "skip" and on_rxe == "ok":
+            result, why = "fail", f"skipped, and rxe passes it: {why}"
+        elif result == "skip" and not any(part in why for part in known):
+            result, why = "fail", f"skipped, which is new: {why}"
+        counts[result] += 1
+        if result == "fail":
+            below.append(f"{test}: {why}" + (f" (on rxe: {on_rxe})" if rxe else ""))
+    return counts, below
+
+
+def tally(results):
+    words = [result for result, _ in results.values()]
+    return f"rxe: {words.count('ok')} / {words.count('fail')} / {words.count('skip')}"
+
+
+def suite(lab, table, options):
+    print("pyverbs, over loopback (rxe: passed / failed / skipped)")
+    known = expected_skips()
+    lab.run(0, PREPARE)
+    if not options.sample:
+        add_rxe(lab, 0)
+    for module in SAMPLE if options.sample else MODULES + OURS:
+        ours = run_module(lab, "tbib0", module)
+        rxe = {} if options.sample or module in OURS else run_module(lab, "rxe0", module)
+        counts, below = judge(ours, rxe, known)
+        table.row(f"test_{module}", **counts, note=tally(rxe) if rxe else "", below=below)
+    kernel_row(lab, table)

@@ -1,0 +1,5 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The sample of test/verbs, with what Bazel has built (the working folder).
+set -eu
+exec python3 -B test/e2e/verbs --sample --name verbs-sample --built "$PWD" --report

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * verbs_scale: many objects at once, and many one after the other.
+ *
+ *   verbs_scale connect -q 1000 [HOST]        QPs of one process, all connected and used
+ *   verbs_scale connect -q 4 -P 64 [HOST]     the same in many processes at once
+ *   verbs_scale churn -n 500                  objects made, used and destroyed, over loopback;
+ *   verbs_scale churn -s 600                  as many as fit into some seconds
+ */
+#include <getopt.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "channel.hpp"
+#include "rdma.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t message_words = 8;
+constexpr std::uint32_t message_bytes = message_words * 8;
+constexpr int access =
+    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
+constexpr std::chrono::seconds patience{60};
+constexpr int abandon_every = 16;
+
+struct Options {
+    std::string mode;
+    std::string device = "tbib0";
+    std::string host;
+    int port = 18700;
+    int qps = 100;
+    int processes = 1;
+    int rounds = 3;
+    int sets = 200;
+    int seconds = 0;
+};
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<ibv_wc> wait_for(ibv_cq* cq, Clock::time_point end) {
+    while (Clock::now() < end) {
+        auto found = rdma::poll(cq);
+        if (!found.empty()) {
+            return found;
+        }
+    }
+    throw std::runtime_error("no completion in time");
+}
+
+/** The words that a side sends on a QP in a round. */
+std::uint64_t word_of(bool client, int round, std::uint64_t qp, std::uint32_t i) {
+    return rdma::mix((qp << 24) + static_cast<std::uint64_t>(round) * 64 + i * 2 + client);
+}
+
+/** QPs with one message to send and one to receive each; both queues share a CQ. */
+class Crowd {
+public:
+    Crowd(const rdma::Device& device, bool client, int qps)
+        : device_(device), client_(client), cq_(device.create_cq(4 * qps)),
+          words_(static_cast<std::size_t>(qps) * 2 * message_words),
+          mr_(device.register_memory(words_.data(), words_.size() * 8, access)) {
+        for (int i = 0; i < qps; i++) {
+            qps_.push_back(device.create_rc(cq_.get(), {4, 4, 1, 1, message_bytes}));
+            rdma::initialise(qps_.back().get(), IBV_ACCESS_REMOTE_WRITE);
+        }
+    }
+
+    void connect(Channel& channel) {
+        std::vector<rdma::Address> mine;
+        for (const auto& qp : qps_) {
+            mine.push_back(rdma::address_of(device_, qp.get()));
+        }
+        std::vector<rdma::Address> theirs(mine.size());
+        const std::size_t bytes = mine.size() * sizeof(rdma::Address);
+        channel.send(mine.data(), bytes);
+        channel.receive(theirs.data(), bytes);
+        for (std::size_t i = 0; i < qps_.size(); i++) {
+            rdma::connect(device_, qps_[i].get(), theirs[i], {});
+        }
+    }
+
+    /** A message each way on every QP, all of them under way at once. */
+    void round(Channel& channel, int number) {
+        for (std::size_t i = 0; i < qps_.size(); i++) {
+            std::memset(received(i), 0, message_bytes);
+            ibv_sge sge{reinterpret_cast<std::uintptr_t>(received(i)), message_bytes, mr_->lkey};
+            ibv_recv_wr wr{};
+            wr.wr_id = i;
+            wr.sg_list = &sge;
+            wr.num_sge = 1;
+            rdma::post_recv(qps_[i].get(), wr);
+        }
+        channel.barrier();
+        for (std::size_t i = 0; i < qps_.size(); i++) {
+            send(i, number);
+        }
+        std::size_t sent = 0;
+        std::size_t arrived = 0;
+        const auto end = Clock::now() + patience;
+        while (sent + arrived < 2 * qps_.size()) {
+            for (const ibv_wc& wc : wait_for(cq_.get(), end)) {
+                const bool receive = (wc.opcode & IBV_WC_RECV) != 0;
+                (receive ? arrived : sent)++;
+                if (receive) {
+                    verify(wc.wr_id, number);
+                }
+            }
+        }
+        channel.barrier();
+    }
+
+private:
+    std::uint64_t* received(std::size_t i) { return &words_[i * 2 * message_words]; }
+    std::uint64_t* outgoing(std::size_t i) { return received(i) + message_words; }
+
+    void send(std::size_t i, int number) {
+        for (std::uint32_t w = 0; w < message_words; w++) {
+            outgoing(i)[w] = word_of(client_, number, i, w);
+        }
+        ibv_sge sge{reinterpret_cast<std::uintptr_t>(outgoing(i)), message_bytes, mr_->lkey};
+        ibv_send_wr wr{};
+        wr.wr_id = i;
+        wr.sg_list = &sge;
+        wr.num_sge = 1;
+        wr.opcode = IBV_WR_SEND;
+        wr.send_flags = IBV_SEND_SIGNALED;
+        rdma::post_send(qps_[i].get(), wr);
+    }
+
+    void verify(std::size_t i, int number) {
+        for (std::uint32_t w = 0; w < message_words; w++) {
+            if (received(i)[w] != word_of(!client_, number, i, w)) {
+                throw std::runtime_error("wrong data on QP " + std::to_string(i));
+            }
+        }
+    }
+
+    const rdma::Device& device_;
+    bool client_;
+    rdma::Owned<ibv_cq> cq_;
+    std::vector<std::uint64_t> words_;
+    rdma::Owned<ibv_mr> mr_;
+    std::vector<rdma::Owned<ibv_qp>> qps_;
+};
+
+void connect_one(const Options& options, int process) {
+    const int port = options.port + process;
+    Channel channel = options.host.empty() ? Channel::accept(port)
+                                           : Channel::connect(options.host, port);
+    auto start = Clock::now();
+    const rdma::Device device(options.device);
+    Crowd crowd(device, !options.host.empty(), options.qps);
+    const double made = seconds_since(start);
+    start = Clock::now();
+    crowd.connect(channel);
+    channel.barrier();
+    const double connected = seconds_since(start);
+    start = Clock::now();
+    for (int i = 0; i < options.rounds; i++) {
+        crowd.round(channel, i);
+    }
+    if (process == 0) {
+        std::printf("verbs_scale: %d QPs in each of %d processes: made in %.2f s, connected in "
+                    "%.2f s, %d messages each way in %.2f s\n", options.qps, options.processes,
+                    made, connected, options.qps * options.rounds, seconds_since(start));
+        std::fflush(stdout);
+    }
+}
+
+/** True if all processes came through. */
+bool connect_all(const Options& options) {
+    for (int i = 1; i < options.processes; i++) {
+        if (fork() == 0) {
+            int code = 0;
+            try {
+                connect_one(options, i);
+            } catch (const std::exception& error) {
+                std::fprintf(stderr, "verbs_scale: process %d: %s\n", i, error.what());
+                code = 1;
+            }
+            _exit(code);
+        }
+    }
+    connect_one(options, 0);
+    bool good = true;
+    for (int status = 0; wait(&status) > 0;) {
+        good = good && status == 0;
+    }
+    return good;
+}
+
+/** One of everything; two QPs that talk to each other, one of them with a shared queue. */
+void make_and_use(const Options& options, int number) {
+    const rdma::Device device(options.device);
+    const auto cq = device.create_cq(64);
+    ibv_srq_init_attr srq_attr{};
+    srq_attr.attr.max_wr = 16;
+    srq_attr.attr.max_sge = 1;
+    const auto srq = rdma::own(ibv_create_srq(device.pd(), &srq_attr), "create an SRQ");
+    std::vector<std::uint64_t> words(4096);
+    const auto mr = device.register_memory(words.data(), words.size() * 8, access);
+    const auto near = device.create_rc(cq.get(), {16, 16, 1, 1, message_bytes});
+    const auto far = device.create_rc(cq.get(), {16, 16, 1, 1, message_bytes}, srq.get());
+    for (ibv_qp* qp : {near.get(), far.get()}) {
+        rdma::initialise(qp, IBV_ACCESS_REMOTE_WRITE);
+    }
+    rdma::connect(device, near.get(), rdma::address_of(device, far.get()), {});
+    rdma::connect(device, far.get(), rdma::address_of(device, near.get()), {});
+    ibv_ah_attr ah_attr{};
+    ah_attr.is_global = 1;
+    ah_attr.port_num = 1;
+    ah_attr.grh.dgid = device.gid();
+    ah_attr.grh.sgid_index = device.gid_index();
+    ah_attr.grh.hop_limit = 64;
+    ibv_ah* ah = ibv_create_ah(device.pd(), &ah_attr);
+    if (ah == nullptr) {
+        rdma::fail("create an AH");
+    }
+    ibv_sge sge{reinterpret_cast<std::uintptr_t>(words.data()), message_bytes, mr->lkey};
+    ibv_recv_wr recv{};
+    recv.sg_list = &sge;
+    recv.num_sge = 1;
+    ibv_recv_wr* bad = nullptr;
+    if (ibv_post_srq_recv(srq.get(), &recv, &bad) != 0) {
+        rdma::fail("post to an SRQ");
+    }
+    words[message_words] = static_cast<std::uint64_t>(number);
+    sge.addr += message_bytes;
+    ibv_send_wr send{};
+    send.sg_list = &sge;
+    send.num_sge = 1;
+    send.opcode = IBV_WR_SEND;
+    send.send_flags = IBV_SEND_SIGNALED;
+    rdma::post_send(near.get(), send);
+    if (number % abandon_every == 0) {
+        _exit(0); // the kernel cleans up, work may be under way
+    }
+    std::size_t seen = 0;
+    while (seen < 2) {
+        seen += wait_for(cq.get(), Clock::now() + patience).size();
+    }
+    if (words[0] != static_cast<std::uint64_t>(number)) {
+        throw std::runtime_error("wrong data in set " + std::to_string(number));
+    }
+    if (ibv_destroy_ah(ah) != 0) {
+        rdma::fail("destroy an AH");
+    }
+}
+
+/** Every sixteenth set is left to the kernel by a process that just ends. */
+void churn(const Options& options) {
+    const auto start = Clock::now();
+    int sets = 0;
+    for (; options.seconds > 0 ? seconds_since(start) < options.seconds : sets < options.sets;
+         sets++) {
+        if (sets % abandon_every != 0) {
+            make_and_use(options, sets);
+            continue;
+        }
+        const pid_t child = fork();
+        if (child == 0) {
+            make_and_use(options, sets);
+            _exit(1);
+        }
+        int status = 1;
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+            throw std::runtime_error("a process that was to leave its objects has failed");
+        }
+    }
+    std::printf("verbs_scale: %d sets, %.0f a second\n", sets, sets / seconds_since(start));
+}
+
+std::optional<Options> parse(int argc, char** argv) {
+    Options options;
+    for (int c = 0; (c = getopt(argc, argv, "d:p:q:P:r:n:s:")) != -1;) {
+        switch (c) {
+        case 'd': options.device = optarg; break;
+        case 'p': options.port = std::atoi(optarg); break;
+        case 'q': options.qps = std::atoi(optarg); break;
+        case 'P': options.processes = std::atoi(optarg); break;
+        case 'r': options.rounds = std::atoi(optarg); break;
+        case 'n': options.sets = std::atoi(optarg); break;
+        case 's': options.seconds = std::atoi(optarg); break;
+        default: return std::nullopt;
+        }
+    }
+    if (optind < argc) {
+        options.mode = argv[optind++];
+    }
+    if (optind < argc) {
+        options.host = argv[optind];
+    }
+    const bool known = options.mode == "connect" || options.mode == "churn";
+    return known && options.qps > 0 && options.processes > 0 ? std::optional(options)
+                                                             : std::nullopt;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const auto options = parse(argc, argv);
+    if (!options) {
+        std::fputs("verbs_scale connect [-d DEVICE] [-p PORT] [-q QPS] [-P PROCESSES] "
+                   "[-r ROUNDS] [HOST]\n"
+                   "verbs_scale churn [-d DEVICE] [-n SETS | -s SECONDS]\n", stderr);
+        return 2;
+    }
+    try {
+        if (options->mode == "connect") {
+            return connect_all(*options) ? 0 : 1;
+        }
+        churn(*options);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "verbs_scale: %s\n", error.what());
+        return 1;
+    }
+    return 0;
+}
