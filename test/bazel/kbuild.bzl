@@ -28,6 +28,7 @@ def kbuild_module(name, srcs):
 
     Targets: NAME-SERIES is the module (//module:tbib-6.12 gives tbib-6.12/tbib.ko);
     NAME-SERIES-test passes if it built without a warning and is for that kernel;
+    NAME-debug is for the lab's debug kernel, which the first use builds in half an hour;
     NAME-host builds for --define=KDIR=/lib/modules/RELEASE/build of this machine.
 
     Args:
@@ -45,4 +46,5 @@ def kbuild_module(name, srcs):
             data = [target],
             tags = ["kbuild", "local"],
         )
+    _kbuild(name + "-debug", name, srcs, "debug", ["manual"])
     _kbuild(name + "-host", name, srcs, "$(KDIR)", ["manual"])

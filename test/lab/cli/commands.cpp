@@ -57,7 +57,7 @@ void Commands::add_up(CLI::App& app)
                    "chain, ring, none, or cables like 0:0-1:0,0:1-1:1")
         ->capture_default_str();
     up->add_option("--kernel", options_.kernel,
-                   "stable, newest, the beginning of a release, or a folder")
+                   "stable, newest, debug, the beginning of a release, or a folder")
         ->capture_default_str();
     up->add_option("--preset", options_.preset,
                    "Host routers: strix (3 ring pairs) or intel (12)")

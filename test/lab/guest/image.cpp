@@ -11,6 +11,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 namespace tblab {
@@ -44,6 +45,37 @@ fs::path builder()
                    "; set TBLAB_IMAGE to the folder that it printed");
 }
 
+/** The folder whose path a script of test/lab/image prints. @throws LabError */
+fs::path folder_of(const fs::path& script, const std::string& failure)
+{
+    auto made = capture({"/bin/sh", script.string()});
+    while (!made.text.empty() &&
+           std::isspace(static_cast<unsigned char>(made.text.back())) != 0) {
+        made.text.pop_back();
+    }
+    if (made.rc != 0 || made.text.empty()) {
+        throw LabError(failure);
+    }
+    return made.text;
+}
+
+/** The kernel in a folder. Unpacked, if there is one: that saves the guest a second. */
+Kernel kernel_in(const fs::path& folder, const std::string& release)
+{
+    const auto vmlinux = folder / "vmlinux";
+    return {release, fs::exists(vmlinux) ? vmlinux : folder / "vmlinuz", folder / "initrd"};
+}
+
+/** The kernel that test/lab/image/debug-kernel builds. */
+Kernel debug_kernel()
+{
+    const auto folder = folder_of(builder().replace_filename("debug-kernel"),
+                                  "the debug kernel could not be built");
+    std::string release;
+    std::ifstream(folder / "release") >> release;
+    return kernel_in(folder, release);
+}
+
 /** True if release `a` is older than `b`: numbers in it are compared as numbers. */
 bool older(const std::string& a, const std::string& b)
 {
@@ -63,15 +95,7 @@ Image Image::get()
             setenv("HOME", entry->pw_dir, 0);
         }
     }
-    auto made = capture({"/bin/sh", builder().string()});
-    while (!made.text.empty() &&
-           std::isspace(static_cast<unsigned char>(made.text.back())) != 0) {
-        made.text.pop_back();
-    }
-    if (made.rc != 0 || made.text.empty()) {
-        throw LabError("the lab image could not be built");
-    }
-    return Image(made.text);
+    return Image(folder_of(builder(), "the lab image could not be built"));
 }
 
 Image::Image(fs::path directory) : directory_(std::move(directory))
@@ -88,11 +112,7 @@ std::vector<Kernel> Image::kernels() const
 {
     std::vector<Kernel> result;
     for (const auto& entry : fs::directory_iterator(directory_ / "kernels")) {
-        // Unpacked, if the builder could: that saves the guest a second.
-        const auto vmlinux = entry.path() / "vmlinux";
-        result.push_back({entry.path().filename(),
-                          fs::exists(vmlinux) ? vmlinux : entry.path() / "vmlinuz",
-                          entry.path() / "initrd"});
+        result.push_back(kernel_in(entry.path(), entry.path().filename()));
     }
     std::sort(result.begin(), result.end(),
               [](const Kernel& a, const Kernel& b) { return older(a.release, b.release); });
@@ -111,13 +131,16 @@ Kernel Image::kernel(std::string_view which) const
     if (which == "newest") {
         return all.back();
     }
+    if (which == "debug") {
+        return debug_kernel();
+    }
     if (const fs::path folder(which); which.find('/') != std::string_view::npos) {
         if (!fs::exists(folder / "vmlinuz") || !fs::exists(folder / "initrd")) {
             throw LabError("no vmlinuz and initrd in " + folder.string());
         }
         return {folder.filename(), folder / "vmlinuz", folder / "initrd"};
     }
-    std::string known = "stable, newest";
+    std::string known = "stable, newest, debug";
     for (const auto& kernel : all) {
         // "6.1" must not select 6.12
         const auto& release = kernel.release;

@@ -34,7 +34,8 @@ class Image {
     std::vector<Kernel> kernels() const;
     /**
      * "stable" (the release's), "newest" (the backports'), the beginning of a
-     * release ("6.12", "7.3"), or a folder with vmlinuz and initrd.
+     * release ("6.12", "7.3"), a folder with vmlinuz and initrd, or "debug": the
+     * one that test/lab/image/debug-kernel has built, or builds now in half an hour.
      * @throws LabError if there is none
      */
     Kernel kernel(std::string_view which) const;
