@@ -1,0 +1,423 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The smoke set on a kernel that watches memory and locks: test/debug."""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+
+import verbs
+from verbs import GUEST_FOLDER, Lab, Tally, VerbsError, attempt
+
+# What a kernel prints when something is wrong with it.
+SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API:.*(?:error|driver|device)|ODEBUG:|Oops|"
+                   r"general protection|INFO: (?:task|rcu|trying)|detected stall|"
+                   r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
+# Not tbib's: what the whole report must match, and whose it is. Each was seen without tbib too.
+STOCK = (
+    (re.compile(r"ring_interrupt_active.*tbnet_", re.S),
+     "thunderbolt_net stops its ring without waiting for its NAPI"),
+)
+# One report ends where the next line is this much later or "end trace" is read.
+REPORT_LINES = 120
+
+PERFTEST = tuple(
+    f"ib_{what}" for what in (
+        "write_bw -n 100 -s 65536", "write_bw -n 100 -s 4096 -q 4", "write_bw -n 100 -R",
+        "read_bw -n 100 -s 65536", "send_bw -n 100 -s 65536", "send_bw -n 100 -c UC -s 4096",
+        "send_bw -n 100 -c UD -s 1024", "send_bw -n 100 -e", "send_bw -n 100 --use-srq -q 2",
+        "atomic_bw -n 100", "atomic_bw -n 100 -A CMP_AND_SWAP", "write_lat -n 100",
+        "read_lat -n 100", "send_lat -n 100", "send_lat -n 100 -c UD", "send_lat -n 100 -I 64",
+        "atomic_lat -n 100"))
+
+
+class DebugLab(Lab):
+    """Two hosts whose kernel logs are read after each step."""
+
+    def __init__(self, options):
+        more = ["--memory", "2048"]
+        if options.append:
+            more += ["--append", options.append]
+        super().__init__(options, 2, more)
+        verbs.call(["bazel", "build", "//test/tools:verbs_check"])
+        shutil.copy(os.path.join(verbs.ROOT, "bazel-bin/test/tools/verbs_check"), self.folder)
+        self.seen = [0, 0]
+        # An emulated processor that checks every access runs some five times slower.
+        self.patience = 6 if options.kernel == "debug" else 1
+
+    def reports(self):
+        """What the kernels complained about since the last call: (host, text)."""
+        for host in range(self.hosts):
+            lines = self.run(host, "dmesg", timeout=120).splitlines()
+            new, self.seen[host] = lines[self.seen[host]:], len(lines)
+            while new:
+                if not SPLAT.search(new[0]):
+                    new = new[1:]
+                    continue
+                end = next((i + 1 for i, line in enumerate(new[:REPORT_LINES])
+                            if "end trace" in line), min(len(new), REPORT_LINES))
+                text = "\n".join(new[:end])
+                new = new[end:]
+                if not any(known.search(text) for known, _ in STOCK):
+                    yield host, text
+
+    def listening(self, host):
+        self.run(host, "for i in $(seq 300); do ss -Htln | grep -q . && exit 0; "
+                 "rdma resource show cm_id 2>/dev/null | grep -q 'state LISTEN' && exit 0; "
+                 "sleep 0.1; done; exit 1", timeout=60 * self.patience)
+
+    def pair(self, server, client, seconds=30):
+        """A server on host 0 and its client on host 1; '@' in either is host 0's address."""
+        seconds *= self.patience
+        address = self.address(0)
+        server, client = (f"timeout {seconds} {c.replace('@', address)}" for c in (server, client))
+        failure = []
+
+        def serve():
+            try:
+                self.run(0, server, timeout=seconds + 10)
+            except VerbsError as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            self.listening(0)
+            self.run(1, client, timeout=seconds + 10)
+        finally:
+            thread.join()
+        if failure:
+            raise failure[0]
+
+    def background(self, host, command):
+        self.run(host, f"setsid sh -c {sh(command)} </dev/null >/tmp/background.log 2>&1 &")
+
+    def until(self, host, condition, seconds=30):
+        self.run(host, f"for i in $(seq {5 * seconds * self.patience}); do {condition} && exit 0; "
+                 "sleep 0.2; done; exit 1", timeout=2 * seconds * self.patience)
+
+    def ready(self):
+        for host in range(self.hosts):
+            self.until(host, "{ rdma link show tbib0/1 | grep -q ACTIVE && "
+                       "ip -br -4 a show tbib0 | grep -q /; }", 60)
+        self.until(1, f"ping -c 1 -W 2 {self.address(0)} >/dev/null")
+
+    def load(self, options="-D 600"):
+        """perftest between the hosts that does not end by itself."""
+        self.background(0, f"ib_write_bw -d tbib0 -F {options}")
+        self.listening(0)
+        self.background(1, f"ib_write_bw -d tbib0 -F {options} {self.address(0)}")
+        time.sleep(4 + self.patience)
+        for host in range(self.hosts):
+            self.run(host, "pidof ib_write_bw || { cat /tmp/background.log; exit 1; }")
+
+    def end_load(self):
+        for host in range(self.hosts):
+            self.run(host, "killall -q -KILL ib_write_bw; exit 0")
+
+    def resources(self, host):
+        return re.search(r"tbib0: (.*)", self.run(host, "rdma resource show")).group(1)
+
+    def insert(self, host):
+        self.run(host, f"insmod {GUEST_FOLDER}/tbib.ko", timeout=60 * self.patience)
+
+    def remove(self, host):
+        self.run(host, "rmmod tbib", timeout=60 * self.patience)
+
+
+def sh(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+# ---- steps: each is (name, what it does) ----------------------------------------------
+
+def pingpongs(lab):
+    for name, server, client in verbs.PAIRS:
+        few = [re.sub(r"-C \d+", "-C 10", command) for command in (server, client)]
+        yield name, lambda few=few: lab.pair(*few)
+
+
+def perftest(lab):
+    for command in PERFTEST:
+        name, _, options = command.partition(" ")
+        command = f"{name} -d tbib0 -F {options}"
+        yield name[3:] + " " + options, lambda c=command: lab.pair(c, c + " @")
+
+
+def verified(lab):
+    """Every byte compared, which perftest does not do."""
+    for options in ("-n 100 -q 2", "-n 50 -e -S 7"):
+        command = f"{GUEST_FOLDER}/verbs_check -d tbib0 {options}"
+        yield "verbs_check " + options, lambda c=command: lab.pair(c, c + " @", 60)
+
+
+def network(lab):
+    def flood():
+        lab.run(1, f"ping -q -f -c 300 -s 8000 {lab.address(0)} | grep -q ' 0% packet loss'",
+                timeout=60 * lab.patience)
+
+    def streams():
+        lab.run(0, "iperf3 -s -D")
+        lab.until(0, "{ ss -Htln | grep -q 5201; }")
+        for more in ("", "-R", "-u -b 50M"):
+            lab.run(1, f"iperf3 -t 3 {more} -c {lab.address(0)}", timeout=60 * lab.patience)
+        lab.run(0, "killall iperf3")
+
+    def asked():
+        lab.run(0, "cat /sys/class/infiniband/tbib0/ports/1/*counters/* >/dev/null; "
+                "rdma statistic show && rdma resource show qp && rdma resource show mr && "
+                "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0; ibstat; "
+                f"{GUEST_FOLDER}/tbibctl status", timeout=60 * lab.patience)
+
+    yield "ping", flood
+    yield "iperf3", streams
+    yield "counters and resources", asked
+
+
+def loss(lab):
+    def lossy():
+        lab.tblab("fault", "0", "drop=0.001", "crc-error=0.001")
+        try:
+            command = "ib_write_bw -d tbib0 -F -n 500 -s 65536"
+            lab.pair(command, command + " @", 60)
+            lab.pair("rping -s -a @ -C 50", "rping -c -a @ -C 50")
+            lab.pair("ibv_srq_pingpong -d tbib0 -g 1", "ibv_srq_pingpong -d tbib0 -g 1 @")
+        finally:
+            lab.tblab("fault", "clear")
+
+    yield "one frame in 1000 lost, one damaged", lossy
+
+
+def replug(lab):
+    def pulled():
+        lab.load()
+        lab.tblab("unplug", "0")
+        lab.until(0, "rdma link show tbib0/1 | grep -q DOWN")
+        time.sleep(2)
+        lab.tblab("plug", "0")
+        lab.ready()
+        lab.end_load()
+        lab.pair("rping -s -a @ -C 10", "rping -c -a @ -C 10")
+
+    yield "cable replugged under load", pulled
+
+
+def killed(lab):
+    def killing():
+        before = [lab.resources(host) for host in range(lab.hosts)]
+        for victim in (1, 0):
+            lab.load("-D 600 -s 1048576 -q 2")
+            lab.run(victim, "killall -KILL ib_write_bw")
+            lab.until(victim, f"rdma resource show | grep -qF {sh(before[victim])}")
+            lab.end_load()
+            for host in range(lab.hosts):
+                lab.until(host, f"rdma resource show | grep -qF {sh(before[host])}")
+
+    yield "process killed with work outstanding", killing
+
+
+def reload(lab):
+    def again():
+        for host in (0, 1):
+            lab.remove(host)
+            lab.insert(host)
+            lab.ready()
+        lab.pair("rping -s -a @ -C 10", "rping -c -a @ -C 10")
+
+    def under_load():
+        lab.run(0, "iperf3 -s -D")
+        lab.until(0, "{ ss -Htln | grep -q 5201; }")
+        for host in (1, 0):
+            address = lab.address(0)
+            lab.background(1, f"iperf3 -t 600 -c {address} & ping -q -f {address}")
+            time.sleep(3)
+            lab.remove(host)
+            lab.run(1, "killall -q iperf3 ping; exit 0")
+            lab.insert(host)
+            lab.ready()
+        lab.run(0, "killall iperf3")
+
+    def disowned():
+        """rmmod rdma_rxe takes the verbs device from its users (ADR 2)."""
+        lab.run(1, "modprobe rdma_rxe", timeout=60 * lab.patience)
+        lab.load()
+        lab.run(1, "rmmod rdma_rxe", timeout=60 * lab.patience)
+        lab.end_load()
+        lab.ready()
+
+    yield "rmmod and insmod", again
+    yield "rmmod under load", under_load
+    yield "rmmod rdma_rxe under load", disowned
+
+
+def unbind(lab):
+    def taken_away():
+        """The router goes while a process holds all that a verbs user can hold."""
+        lab.load()
+        found = lab.run(1, "basename $(ls -d /sys/bus/pci/drivers/thunderbolt/0000:*)").strip()
+        lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/unbind",
+                timeout=60 * lab.patience)
+        lab.end_load()
+        lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/bind && "
+                f"echo on >/sys/bus/pci/devices/{found}/power/control",
+                timeout=60 * lab.patience)
+        lab.ready()
+
+    yield "host router unbound under load", taken_away
+
+
+def suite(lab):
+    """rdma-core's own tests, over loopback; what they find is verbs.py's to judge."""
+    for module in verbs.PYVERBS:
+        def run(module=module):
+            output = lab.run(0, f"python3 {GUEST_FOLDER}/pyverbs_guest.py {GUEST_FOLDER} tbib0 1 "
+                             f"test_{module} 2>&1", timeout=200 * lab.patience)
+            failed = [row for row in verbs.pyverbs_rows(output) if row[0] == "fail"]
+            if failed:
+                raise VerbsError(f"{len(failed)} tests failed",
+                                 "\n".join(f"{test}: {why}" for _, test, why in failed))
+        yield f"test_{module}", run
+
+
+def no_memory(lab):
+    """Allocations of one process fail now and then; it may end as it likes."""
+    def failing():
+        lab.run(0, "cd /sys/kernel/debug/failslab && echo Y >task-filter && echo 0 >verbose && "
+                "echo N >ignore-gfp-wait && echo -1 >times && echo 3 >probability")
+        command = "sh -c 'echo 1 >/proc/self/make-it-fail; {}'"
+        try:
+            for _ in range(10):
+                for program in ("ibv_rc_pingpong -d tbib0 -g 1 -n 20",
+                                "ib_send_bw -d tbib0 -F -n 20",
+                                "rping -s -C 2"):
+                    # Its peer would be there in vain: most of these end before they listen.
+                    lab.run(0, f"timeout 10 {command.format('exec ' + program)} >/dev/null 2>&1; "
+                            "exit 0", timeout=60 * lab.patience)
+        finally:
+            lab.run(0, "echo 0 >/sys/kernel/debug/failslab/probability")
+        lab.ready()
+
+    yield "failing allocations", failing
+
+
+STEPS = {"pingpongs": pingpongs, "perftest": perftest, "verified": verified, "network": network,
+         "loss": loss, "replug": replug, "killed": killed, "reload": reload,
+         "unbind": unbind, "no_memory": no_memory, "pyverbs": suite}
+
+
+# ---- what is left at the end ------------------------------------------------------------
+
+def leaks(lab, host):
+    """What kmemleak cannot find a reference to, in blocks. It wants to see it twice."""
+    lab.run(host, "for i in 1 2; do sleep 5; echo scan >/sys/kernel/debug/kmemleak; done",
+            timeout=300)
+    text = lab.run(host, "cat /sys/kernel/debug/kmemleak", timeout=120)
+    return re.split(r"(?=^unreferenced object)", text, flags=re.M)[1:]
+
+
+def mappings(lab, host):
+    """DMA mappings of the host router that the kernel knows of."""
+    return int(lab.run(host, "grep -c thunderbolt /sys/kernel/debug/dma-api/dump; exit 0"))
+
+
+def lockdep_on(lab):
+    """Lockdep ends its work at its first report, which a STOCK one may be."""
+    for host in range(lab.hosts):
+        lab.run(host, "grep -q 'debug_locks: *1' /proc/lockdep_stats")
+
+
+def leftovers(lab):
+    """Leaks while the module is there, whose traces it can name, and when it is gone; and a
+    round of insmod and rmmod must end with as many DMA mappings as it began with."""
+    def without():
+        for host in range(lab.hosts):
+            lab.remove(host)
+
+    def none_lost(when):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for host, found in enumerate(pool.map(lambda h: leaks(lab, h), range(lab.hosts))):
+                if found:
+                    raise VerbsError(f"host {host}, {when}: {len(found)} unreferenced objects",
+                                     "".join(found))
+
+    none_lost("with the module")
+    without()
+    none_lost("without the module")
+    before = [mappings(lab, host) for host in range(lab.hosts)]
+    for host in range(lab.hosts):
+        lab.insert(host)
+    lab.ready()
+    without()
+    after = [mappings(lab, host) for host in range(lab.hosts)]
+    if after != before:
+        raise VerbsError(f"DMA mappings of the hosts: {before}, a round later {after}")
+
+
+def unloaded(lab, bounced):
+    """The last rmmod; with swiotlb=force, tbib's buffers must have been bounced until then."""
+    for host in range(lab.hosts):
+        used = "cat /sys/kernel/debug/swiotlb/io_tlb_used"
+        before = int(lab.run(host, used)) if bounced else 0
+        lab.remove(host)
+        if bounced and int(lab.run(host, used)) >= before:
+            raise VerbsError(f"host {host}: {before} bounce buffers, none given back by rmmod")
+
+
+def watched(lab, tally, name, action):
+    """A step, and what the kernels said during it."""
+    attempt(tally, name, action)
+    try:
+        reports = list(lab.reports())
+    except VerbsError as error:
+        reports = [("?", str(error))]
+    for host, text in reports:
+        tally.row(f"  kernel of host {host}", fail=1)
+        print(text, flush=True)
+
+
+def run(options, tally):
+    lab = DebugLab(options)
+    if "pyverbs" in options.step:
+        verbs.pyverbs_suite(lab.folder)
+    with lab:
+        watching = options.kernel == "debug"
+        watched(lab, tally, "hosts up, module loaded, link active", lab.ready)
+        for step in options.step:
+            for name, action in STEPS[step](lab):
+                watched(lab, tally, name, action)
+        if watching:
+            watched(lab, tally, "lockdep is on to the end", lambda: lockdep_on(lab))
+            watched(lab, tally, "kmemleak and DMA mappings", lambda: leftovers(lab))
+        else:
+            watched(lab, tally, "rmmod",
+                    lambda: unloaded(lab, "swiotlb=force" in options.append))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="test/debug", description=__doc__)
+    parser.add_argument("step", nargs="*", help=f"of {', '.join(STEPS)}; default: all")
+    parser.add_argument("--kernel", default="debug", help="debug (default), stable or newest")
+    parser.add_argument("--append", default="", help="more words for the kernel command line")
+    parser.add_argument("--name", default="debug", help="of the lab")
+    options = parser.parse_args()
+    for step in options.step:
+        if step not in STEPS:
+            parser.error(f"unknown step '{step}', there are: {', '.join(STEPS)}")
+    if not options.step:
+        options.step = [step for step in STEPS if options.kernel == "debug" or step != "no_memory"]
+    tally = Tally()
+    try:
+        run(options, tally)
+    except VerbsError as error:
+        print(f"test/debug: {error}\n{error.detail}", file=sys.stderr)
+        tally.row("the lab", fail=1)
+    return tally.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
