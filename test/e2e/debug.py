@@ -6,16 +6,19 @@ import argparse
 import concurrent.futures
 import os
 import re
-import shutil
 import sys
 import threading
 import time
 
-import verbs
-from verbs import GUEST_FOLDER, Lab, Tally, VerbsError, attempt
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "verbs"))
+# pylint: disable=wrong-import-position
+import pyverbs
+import rdmacm
+from lab import GUEST_FOLDER, Lab, VerbsError, attempt
+from table import Table
 
 # What a kernel prints when something is wrong with it.
-SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API:.*(?:error|driver|device)|ODEBUG:|Oops|"
+SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging)|ODEBUG:|Oops|"
                    r"general protection|INFO: (?:task|rcu|trying)|detected stall|"
                    r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
 # Not tbib's: what the whole report must match, and whose it is. Each was seen without tbib too.
@@ -26,6 +29,8 @@ STOCK = (
 # One report ends where the next line is this much later or "end trace" is read.
 REPORT_LINES = 120
 
+PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rstream", "ibv_rc_pingpong",
+             "ibv_uc_pingpong", "ibv_ud_pingpong", "ibv_srq_pingpong")
 PERFTEST = tuple(
     f"ib_{what}" for what in (
         "write_bw -n 100 -s 65536", "write_bw -n 100 -s 4096 -q 4", "write_bw -n 100 -R",
@@ -40,15 +45,16 @@ class DebugLab(Lab):
     """Two hosts whose kernel logs are read after each step."""
 
     def __init__(self, options):
-        more = ["--memory", "2048"]
+        super().__init__(options, 2)
+        self.up = ["--memory", "2048"]
         if options.append:
-            more += ["--append", options.append]
-        super().__init__(options, 2, more)
-        verbs.call(["bazel", "build", "//test/tools:verbs_check"])
-        shutil.copy(os.path.join(verbs.ROOT, "bazel-bin/test/tools/verbs_check"), self.folder)
+            self.up += ["--append", options.append]
         self.seen = [0, 0]
         # An emulated processor that checks every access runs some five times slower.
         self.patience = 6 if options.kernel == "debug" else 1
+
+    def run(self, host, command, timeout=60):
+        return super().run(host, command, timeout * self.patience)
 
     def reports(self):
         """What the kernels complained about since the last call: (host, text)."""
@@ -69,13 +75,12 @@ class DebugLab(Lab):
     def listening(self, host):
         self.run(host, "for i in $(seq 300); do ss -Htln | grep -q . && exit 0; "
                  "rdma resource show cm_id 2>/dev/null | grep -q 'state LISTEN' && exit 0; "
-                 "sleep 0.1; done; exit 1", timeout=60 * self.patience)
+                 "sleep 0.1; done; exit 1", timeout=60)
 
     def pair(self, server, client, seconds=30):
         """A server on host 0 and its client on host 1; '@' in either is host 0's address."""
-        seconds *= self.patience
         address = self.address(0)
-        server, client = (f"timeout {seconds} {c.replace('@', address)}" for c in (server, client))
+        server, client = (f"timeout {seconds * self.patience} {c.replace('@', address)}" for c in (server, client))
         failure = []
 
         def serve():
@@ -97,15 +102,15 @@ class DebugLab(Lab):
     def background(self, host, command):
         self.run(host, f"setsid sh -c {sh(command)} </dev/null >/tmp/background.log 2>&1 &")
 
-    def until(self, host, condition, seconds=30):
+    def wait_for(self, host, condition, seconds=30):
         self.run(host, f"for i in $(seq {5 * seconds * self.patience}); do {condition} && exit 0; "
-                 "sleep 0.2; done; exit 1", timeout=2 * seconds * self.patience)
+                 "sleep 0.2; done; exit 1", timeout=2 * seconds)
 
     def ready(self):
         for host in range(self.hosts):
-            self.until(host, "{ rdma link show tbib0/1 | grep -q ACTIVE && "
+            self.wait_for(host, "{ rdma link show tbib0/1 | grep -q ACTIVE && "
                        "ip -br -4 a show tbib0 | grep -q /; }", 60)
-        self.until(1, f"ping -c 1 -W 2 {self.address(0)} >/dev/null")
+        self.wait_for(1, f"ping -c 1 -W 2 {self.address(0)} >/dev/null")
 
     def load(self, options="-D 600"):
         """perftest between the hosts that does not end by itself."""
@@ -124,10 +129,10 @@ class DebugLab(Lab):
         return re.search(r"tbib0: (.*)", self.run(host, "rdma resource show")).group(1)
 
     def insert(self, host):
-        self.run(host, f"insmod {GUEST_FOLDER}/tbib.ko", timeout=60 * self.patience)
+        self.run(host, f"insmod {GUEST_FOLDER}/tbib.ko", timeout=60)
 
     def remove(self, host):
-        self.run(host, "rmmod tbib", timeout=60 * self.patience)
+        self.run(host, "rmmod tbib", timeout=60)
 
 
 def sh(text):
@@ -137,7 +142,9 @@ def sh(text):
 # ---- steps: each is (name, what it does) ----------------------------------------------
 
 def pingpongs(lab):
-    for name, server, client in verbs.PAIRS:
+    for name, server, client in rdmacm.PAIRS:
+        if name not in PINGPONGS:
+            continue
         few = [re.sub(r"-C \d+", "-C 10", command) for command in (server, client)]
         yield name, lambda few=few: lab.pair(*few)
 
@@ -159,20 +166,20 @@ def verified(lab):
 def network(lab):
     def flood():
         lab.run(1, f"ping -q -f -c 300 -s 8000 {lab.address(0)} | grep -q ' 0% packet loss'",
-                timeout=60 * lab.patience)
+                timeout=60)
 
     def streams():
         lab.run(0, "iperf3 -s -D")
-        lab.until(0, "{ ss -Htln | grep -q 5201; }")
+        lab.wait_for(0, "{ ss -Htln | grep -q 5201; }")
         for more in ("", "-R", "-u -b 50M"):
-            lab.run(1, f"iperf3 -t 3 {more} -c {lab.address(0)}", timeout=60 * lab.patience)
+            lab.run(1, f"iperf3 -t 3 {more} -c {lab.address(0)}", timeout=60)
         lab.run(0, "killall iperf3")
 
     def asked():
         lab.run(0, "cat /sys/class/infiniband/tbib0/ports/1/*counters/* >/dev/null; "
                 "rdma statistic show && rdma resource show qp && rdma resource show mr && "
                 "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0; ibstat; "
-                f"{GUEST_FOLDER}/tbibctl status", timeout=60 * lab.patience)
+                f"{GUEST_FOLDER}/tbibctl status", timeout=60)
 
     yield "ping", flood
     yield "iperf3", streams
@@ -197,7 +204,7 @@ def replug(lab):
     def pulled():
         lab.load()
         lab.tblab("unplug", "0")
-        lab.until(0, "rdma link show tbib0/1 | grep -q DOWN")
+        lab.wait_for(0, "rdma link show tbib0/1 | grep -q DOWN")
         time.sleep(2)
         lab.tblab("plug", "0")
         lab.ready()
@@ -213,10 +220,10 @@ def killed(lab):
         for victim in (1, 0):
             lab.load("-D 600 -s 1048576 -q 2")
             lab.run(victim, "killall -KILL ib_write_bw")
-            lab.until(victim, f"rdma resource show | grep -qF {sh(before[victim])}")
+            lab.wait_for(victim, f"rdma resource show | grep -qF {sh(before[victim])}")
             lab.end_load()
             for host in range(lab.hosts):
-                lab.until(host, f"rdma resource show | grep -qF {sh(before[host])}")
+                lab.wait_for(host, f"rdma resource show | grep -qF {sh(before[host])}")
 
     yield "process killed with work outstanding", killing
 
@@ -231,7 +238,7 @@ def reload(lab):
 
     def under_load():
         lab.run(0, "iperf3 -s -D")
-        lab.until(0, "{ ss -Htln | grep -q 5201; }")
+        lab.wait_for(0, "{ ss -Htln | grep -q 5201; }")
         for host in (1, 0):
             address = lab.address(0)
             lab.background(1, f"iperf3 -t 600 -c {address} & ping -q -f {address}")
@@ -244,9 +251,9 @@ def reload(lab):
 
     def disowned():
         """rmmod rdma_rxe takes the verbs device from its users (ADR 2)."""
-        lab.run(1, "modprobe rdma_rxe", timeout=60 * lab.patience)
+        lab.run(1, "modprobe rdma_rxe", timeout=60)
         lab.load()
-        lab.run(1, "rmmod rdma_rxe", timeout=60 * lab.patience)
+        lab.run(1, "rmmod rdma_rxe", timeout=60)
         lab.end_load()
         lab.ready()
 
@@ -261,26 +268,26 @@ def unbind(lab):
         lab.load()
         found = lab.run(1, "basename $(ls -d /sys/bus/pci/drivers/thunderbolt/0000:*)").strip()
         lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/unbind",
-                timeout=60 * lab.patience)
+                timeout=60)
         lab.end_load()
         lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/bind && "
                 f"echo on >/sys/bus/pci/devices/{found}/power/control",
-                timeout=60 * lab.patience)
+                timeout=60)
         lab.ready()
 
     yield "host router unbound under load", taken_away
 
 
 def suite(lab):
-    """rdma-core's own tests, over loopback; what they find is verbs.py's to judge."""
-    for module in verbs.PYVERBS:
+    """rdma-core's own tests, over loopback; which skips are right is test/verbs' to judge."""
+    lab.run(0, pyverbs.PREPARE)
+    for module in pyverbs.MODULES + pyverbs.OURS:
         def run(module=module):
-            output = lab.run(0, f"python3 {GUEST_FOLDER}/pyverbs_guest.py {GUEST_FOLDER} tbib0 1 "
-                             f"test_{module} 2>&1", timeout=200 * lab.patience)
-            failed = [row for row in verbs.pyverbs_rows(output) if row[0] == "fail"]
+            results = pyverbs.run_module(lab, "tbib0", module)
+            failed = [f"{test}: {why}" for test, (result, why) in results.items()
+                      if result == "fail"]
             if failed:
-                raise VerbsError(f"{len(failed)} tests failed",
-                                 "\n".join(f"{test}: {why}" for _, test, why in failed))
+                raise VerbsError(f"{len(failed)} tests failed", "\n".join(failed))
         yield f"test_{module}", run
 
 
@@ -288,7 +295,7 @@ def no_memory(lab):
     """Allocations of one process fail now and then; it may end as it likes."""
     def failing():
         lab.run(0, "cd /sys/kernel/debug/failslab && echo Y >task-filter && echo 0 >verbose && "
-                "echo N >ignore-gfp-wait && echo -1 >times && echo 3 >probability")
+                "echo N >ignore-gfp-wait && echo 1000000 >times && echo 3 >probability")
         command = "sh -c 'echo 1 >/proc/self/make-it-fail; {}'"
         try:
             for _ in range(10):
@@ -297,9 +304,12 @@ def no_memory(lab):
                                 "rping -s -C 2"):
                     # Its peer would be there in vain: most of these end before they listen.
                     lab.run(0, f"timeout 10 {command.format('exec ' + program)} >/dev/null 2>&1; "
-                            "exit 0", timeout=60 * lab.patience)
+                            "exit 0", timeout=60)
         finally:
             lab.run(0, "echo 0 >/sys/kernel/debug/failslab/probability")
+        failed = 1000000 - int(lab.run(0, "cat /sys/kernel/debug/failslab/times"))
+        if failed < 100:
+            raise VerbsError(f"only {failed} allocations failed")
         lab.ready()
 
     yield "failing allocations", failing
@@ -382,8 +392,6 @@ def watched(lab, tally, name, action):
 
 def run(options, tally):
     lab = DebugLab(options)
-    if "pyverbs" in options.step:
-        verbs.pyverbs_suite(lab.folder)
     with lab:
         watching = options.kernel == "debug"
         watched(lab, tally, "hosts up, module loaded, link active", lab.ready)
@@ -404,13 +412,17 @@ def main():
     parser.add_argument("--kernel", default="debug", help="debug (default), stable or newest")
     parser.add_argument("--append", default="", help="more words for the kernel command line")
     parser.add_argument("--name", default="debug", help="of the lab")
+    parser.add_argument("--preset", choices=("strix", "intel"), default="intel",
+                        help="the hosts' router: 12 ring pairs (intel) or 3 (strix)")
+    parser.add_argument("--built", metavar="FOLDER",
+                        help="has what Bazel builds, which is then not called")
     options = parser.parse_args()
     for step in options.step:
         if step not in STEPS:
             parser.error(f"unknown step '{step}', there are: {', '.join(STEPS)}")
     if not options.step:
         options.step = [step for step in STEPS if options.kernel == "debug" or step != "no_memory"]
-    tally = Tally()
+    tally = Table()
     try:
         run(options, tally)
     except VerbsError as error:

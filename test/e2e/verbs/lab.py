@@ -60,10 +60,12 @@ def together(*jobs):
 class Lab:
     """Hosts 0 to hosts - 1, each cabled to the next one."""
 
+    up = ("--memory", "768")  # more options of 'tblab up'
+
     def __init__(self, options, hosts):
         self.options = options
         self.hosts = hosts
-        self.release = "7.3" if options.kernel in ("7.3", "newest") else "6.12"
+        self.release = {"7.3": "7.3", "newest": "7.3", "debug": "debug"}.get(options.kernel, "6.12")
         self.built = options.built or self.build()
         self.folder = tempfile.mkdtemp(prefix="tbib-verbs-")
         programs = ["test/e2e/tbib/tbibd", "test/e2e/tbib/tbibctl",
@@ -101,7 +103,7 @@ class Lab:
     def __enter__(self):
         try:
             self.tblab("up", "--hosts", str(self.hosts), "--kernel", self.options.kernel,
-                       "--preset", self.options.preset, "--memory", "768",
+                       "--preset", self.options.preset, *self.up,
                        "--modules", "thunderbolt,ib_uverbs,rdma_ucm", "--extra", self.folder)
             self.everywhere(BOOT.format(folder=GUEST_FOLDER))
             self.until_active()
