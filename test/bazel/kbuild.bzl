@@ -28,7 +28,7 @@ def kbuild_module(name, srcs):
 
     Targets: NAME-SERIES is the module (//module:tbib-6.12 gives tbib-6.12/tbib.ko);
     NAME-SERIES-test passes if it built without a warning and is for that kernel;
-    NAME-debug is for the lab's debug kernel, which the first use builds in half an hour;
+    NAME-debug is for the lab's debug kernel, which the first use builds in twenty minutes;
     NAME-host builds for --define=KDIR=/lib/modules/RELEASE/build of this machine.
 
     Args:

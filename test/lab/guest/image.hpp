@@ -35,7 +35,7 @@ class Image {
     /**
      * "stable" (the release's), "newest" (the backports'), the beginning of a
      * release ("6.12", "7.3"), a folder with vmlinuz and initrd, or "debug": the
-     * one that test/lab/image/debug-kernel has built, or builds now in half an hour.
+     * one that test/lab/image/debug-kernel has built, or builds now in twenty minutes.
      * @throws LabError if there is none
      */
     Kernel kernel(std::string_view which) const;
