@@ -151,6 +151,18 @@ err_slots:
 	return ERR_PTR(ret);
 }
 
+#define NHI_CAPS	0x39640	/* USB4 host interface: host interface capabilities */
+
+/*
+ * tb_ring_stop() ends with register writes, which are posted: they, and the DMA
+ * that was under way when they arrived, are done when a read has come back
+ * (PCI Express ordering). Then pages may be given to others.
+ */
+static void flush_writes(struct tb_nhi *nhi)
+{
+	ioread32(nhi->iobase + NHI_CAPS);
+}
+
 /**
  * tbib_ring_stop() - no DMA and no upcall but done() after it returns
  * @ring: the ring pair
@@ -175,6 +187,7 @@ void tbib_ring_stop(struct tbib_ring *ring)
 	tb_ring_poll_complete(ring->rx);
 	tb_ring_stop(ring->rx);
 	tb_ring_stop(ring->tx);
+	flush_writes(ring->rx->nhi);
 	tbib_ring_reap(ring);
 }
 
