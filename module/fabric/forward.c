@@ -13,7 +13,7 @@
 #include "priv.h"
 
 #define FWD_AGE_NS	(10 * NSEC_PER_MSEC)
-#define FWD_LONE_NS	(100 * NSEC_PER_MSEC)	/* nothing queues behind it */
+#define FWD_PATIENT_NS	(100 * NSEC_PER_MSEC)	/* flow_stale() */
 #define FWD_MARK_NS	(FWD_AGE_NS / 4)
 #define FWD_MIN_LIMIT	(4 * TBIB_TRAIN_FRAMES)
 #define FWD_QUANTUM	TBIB_TRAIN_FRAMES
@@ -175,10 +175,13 @@ static struct tbib_fwd *flow_take(struct tbib_fwd_queue *q,
 /*
  * Too old to be sent? A train with nothing behind it has not met congestion: it
  * waited for this CPU or for a cable that is coming back, so it gets more time.
+ * So does a multicast, which nobody repairs (ADR 4).
  */
 static bool flow_stale(const struct tbib_fwd_flow *flow, u64 now)
 {
-	u64 age = flow->head->next ? FWD_AGE_NS : FWD_LONE_NS;
+	const struct tbib_fwd *f = flow->head;
+	bool patient = !f->next || f->dlid == TBIB_LID_MCAST;
+	u64 age = patient ? FWD_PATIENT_NS : FWD_AGE_NS;
 
 	return flow->head->at + age < now;
 }
