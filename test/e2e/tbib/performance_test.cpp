@@ -99,20 +99,24 @@ BOOST_AUTO_TEST_SUITE(tbib_performance)
 BOOST_DATA_TEST_CASE(throughput_floors, boost::unit_test::data::make(rows()), row) {
     BOOST_TEST_MESSAGE(e2e::name(matrix().at(row)));
     Arena a(matrix().at(row));
+    // Of strix's three ring pairs tbib and thunderbolt_net leave none for raw frames.
+    const bool have_raw = matrix().at(row).preset != "strix";
     for (const unsigned size : {65536U, 1048576U}) {
         std::vector<double> ours, rxe, tcp, raw;
         for (int i = 0; i < kRounds; ++i) {
             ours.push_back(a.write("tbib0", size));
             rxe.push_back(a.write("rxe0", size));
             tcp.push_back(a.tcp("10.9.0.1"));
-            raw.push_back(a.raw());
+            raw.push_back(have_raw ? a.raw() : 0);
         }
         const double best_tcp = *std::max_element(tcp.begin(), tcp.end());
         BOOST_TEST_MESSAGE(fmt::format("WRITE {} KiB, Gb/s: tbib {:.3f}, rxe {:.3f}, TCP median {:.3f} best {:.3f}, raw {:.3f}",
                                        size / 1024, median(ours), median(rxe), median(tcp), best_tcp, median(raw)));
         BOOST_TEST(median(ours) >= 2.5 * median(rxe));
         BOOST_TEST(median(ours) >= 1.0 * best_tcp);
-        BOOST_TEST(median(ours) >= 0.65 * median(raw));
+        if (have_raw) {
+            BOOST_TEST(median(ours) >= 0.65 * median(raw));
+        }
     }
     BOOST_TEST(a.fabric().complaints() == "");
 }
