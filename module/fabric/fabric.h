@@ -199,6 +199,7 @@ struct tbib_node {
 	struct device *parent;	/* NHI that is parent of tbib0, or NULL */
 	struct net_device *netdev;
 	void *verbs;		/* struct tbib_ibdev shell, or NULL */
+	u32 wakes;		/* grows when a completion wakes somebody; a hint */
 	const struct tbib_mr_ops *mr_ops;
 	struct tbib_peer *self;
 };

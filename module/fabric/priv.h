@@ -20,6 +20,7 @@
 #include <linux/workqueue.h>
 #include "fabric.h"
 #include "proto/trunk.h"
+#include "proto/turn.h"
 #include "ring/ring.h"
 
 #define TBIB_TRUNKS	32	/* null, loop, and neighbours ever seen */
@@ -192,7 +193,9 @@ struct tbib_trunk {
 	u32 told[TBIB_LANES];	/* lane acks that the peer was sent */
 	u32 told_limit[TBIB_RINGS];	/* and credit limits */
 	u64 retry_at;		/* a source could not fill: run again */
+	bool held;		/* a gap: what comes behind it waits */
 	u64 ack_at;		/* an ack is owed, ns; 0 = none */
+	struct tbib_turn turn;
 	u64 timer_at;
 	struct hrtimer timer;
 	u8 hdr_mapped;		/* bit per NHI */
@@ -337,6 +340,8 @@ void tbib_trunk_reap(struct tbib_trunk *tr);
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now);
 enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer);
 void tbib_trunk_done(struct tbib_ring *ring, void *cookie);
+void tbib_trunk_answered(struct tbib_trunk *tr, u64 now);
+bool tbib_trunk_told(const struct tbib_trunk *tr);
 bool tbib_trunk_control(struct tbib_trunk *tr, struct tbib_fring *fr,
 			enum tbib_ctrl_type type, const struct tbib_ack *ack);
 void tbib_train_release(struct tbib_trunk *tr, struct tbib_train *t,

@@ -308,22 +308,43 @@ static int poll_rings(struct tbib_trunk *tr, int budget, u32 *bits)
 
 /* ---- acks that go out ----------------------------------------------------- */
 
-/* does the peer know all that it has to, from the headers of our trains? */
-static bool peer_knows(struct tbib_trunk *tr)
+/*
+ * tbib_trunk_told() - has the peer been sent all that our receiver had to say
+ * at the end of the last poll? Control frames say it, and headers of trains.
+ * With the tx lock; without it the answer may be old.
+ */
+bool tbib_trunk_told(const struct tbib_trunk *tr)
 {
 	u32 i;
 
+	if (tr->held)
+		return false;
 	for (i = 0; i < TBIB_LANES; i++)
-		if (tr->told[i] != tr->rx.lane[i].next || tr->rx.lane[i].n_held)
+		if (READ_ONCE(tr->told[i]) != tr->tx.ack_next[i])
 			return false;
 	for (i = 0; i < TBIB_RINGS; i++) {
-		const struct tbib_rx_ring *r = &tr->rx.ring[i];
+		const struct tbib_fring *fr = tr->ring[i];
 
-		if (r->up && tbib_rx_limit(&tr->rx, i) - tr->told_limit[i] >
-			     r->buffers / 4)
+		if (fr && fr->joined && tr->tx.ack_limit[i] -
+		    READ_ONCE(tr->told_limit[i]) >
+		    tbib_ring_buffers(fr->ring) / 4)
 			return false;
 	}
 	return true;
+}
+
+/* what the headers of our trains and the next ack say; tx lock held */
+static void note_received(struct tbib_trunk *tr)
+{
+	u32 i;
+
+	tr->held = false;
+	for (i = 0; i < TBIB_LANES; i++) {
+		tr->tx.ack_next[i] = tr->rx.lane[i].next;
+		tr->held |= tr->rx.lane[i].n_held > 0;
+	}
+	for (i = 0; i < TBIB_RINGS; i++)
+		tr->tx.ack_limit[i] = tbib_rx_limit(&tr->rx, i);
 }
 
 /* Return: false = no room for it now */
@@ -369,7 +390,7 @@ static void poll_ack(struct tbib_trunk *tr, u32 bits)
 
 	tr->duplicates = tr->rx.stats.duplicate;
 	now = tr->full_ack || again || bits & TBIB_RX_ACK_GAP;
-	if (!now && peer_knows(tr)) {
+	if (!now && tbib_trunk_told(tr)) {
 		tr->ack_at = 0;
 		return;
 	}
@@ -398,10 +419,10 @@ static void send_probes(struct tbib_trunk *tr)
 			send_ack(tr, TBIB_CTRL_PROBE, tr->ring[i]);
 }
 
-/* the sending half's share of a poll */
-static void poll_tx(struct tbib_trunk *tr, u32 bits)
+/* the sending half's share of a poll. Return: interrupts wait for the answer */
+static bool poll_tx(struct tbib_trunk *tr, u32 bits, bool frames, bool woke)
 {
-	u32 i;
+	bool wait;
 
 	spin_lock(&tr->tx_lock);
 	clear_bit(tr->index, &tr->priv->want);
@@ -412,17 +433,22 @@ static void poll_tx(struct tbib_trunk *tr, u32 bits)
 		tr->pend.lanes = 0;
 		tr->pend.n_ring = 0;
 	}
-	for (i = 0; i < TBIB_LANES; i++)
-		tr->tx.ack_next[i] = tr->rx.lane[i].next;
-	for (i = 0; i < TBIB_RINGS; i++)
-		tr->tx.ack_limit[i] = tbib_rx_limit(&tr->rx, i);
+	note_received(tr);
 	tbib_trunk_run_locked(tr, tr->now);
 	if (tbib_tx_deadline(&tr->tx) && tbib_tx_deadline(&tr->tx) <= tr->now)
 		send_probes(tr);
 	poll_ack(tr, bits);
+	wait = tbib_turn_poll(&tr->turn, frames, woke, tr->now);
 	tbib_trunk_timer(tr, tr->now);
 	spin_unlock(&tr->tx_lock);
 	tbib_trunk_run(tr);
+	return wait;
+}
+
+static void unmask_ring(struct tbib_fring *fr)
+{
+	if (!fr->stopping && READ_ONCE(fr->masked) && xchg(&fr->masked, 0))
+		tbib_ring_unmask(fr->ring);
 }
 
 /*
@@ -433,13 +459,23 @@ static void unmask(struct tbib_trunk *tr)
 {
 	u8 i;
 
-	for (i = 0; i < tr->n_poll; i++) {
-		struct tbib_fring *fr = tr->poll[i];
+	for (i = 0; i < tr->n_poll; i++)
+		unmask_ring(tr->poll[i]);
+}
 
-		if (!fr->stopping && READ_ONCE(fr->masked) &&
-		    xchg(&fr->masked, 0))
-			tbib_ring_unmask(fr->ring);
-	}
+/*
+ * tbib_trunk_answered() - a process has sent on @tr; tx lock held
+ * If the interrupts waited for that (proto/turn.h), they are unmasked now.
+ */
+void tbib_trunk_answered(struct tbib_trunk *tr, u64 now)
+{
+	u8 i;
+
+	if (!tbib_turn_sent(&tr->turn, now))
+		return;
+	for (i = 0; i < TBIB_RINGS; i++)
+		if (tr->ring[i])
+			unmask_ring(tr->ring[i]);
 }
 
 /* tbib_trunk_poll() - NAPI poll of a trunk */
@@ -447,20 +483,25 @@ int tbib_trunk_poll(struct napi_struct *napi, int budget)
 {
 	struct tbib_trunk *tr = container_of(napi, struct tbib_trunk, napi);
 	struct tbib_priv *priv = tr->priv;
+	u32 wakes = READ_ONCE(priv->node.wakes);
 	u32 bits = 0;
+	bool wait;
 	int work;
 
 	rcu_read_lock();
 	tr->now = ktime_get_ns();
+	/* where messages take turns no other ack is needed */
+	if (tbib_trunk_told(tr))
+		tbib_rx_told(&tr->rx);
 	work = poll_rings(tr, budget, &bits);
 	if (work && priv->upper->rx_end)
 		priv->upper->rx_end(&priv->node);
-	poll_tx(tr, bits);
+	wait = poll_tx(tr, bits, work, READ_ONCE(priv->node.wakes) != wakes);
 	rcu_read_unlock();
 	tbib_fabric_kick(&priv->node);
 	if (work >= budget)
 		return budget;
-	if (napi_complete_done(napi, work))
+	if (napi_complete_done(napi, work) && !wait)
 		unmask(tr);
 	return work;
 }

@@ -11,6 +11,7 @@
 #include <net/page_pool/helpers.h>
 #include "priv.h"
 
+#define LOOK_AGAIN_NS	NSEC_PER_MSEC
 #define RUN_BUDGET	32	/* trains sent before completions are reaped */
 
 /* ---- lock and kick ----------------------------------------------------- */
@@ -41,6 +42,7 @@ static void null_later(struct tbib_trunk *tr)
 void tbib_trunk_run(struct tbib_trunk *tr)
 {
 	unsigned long *want = &tr->priv->want;
+	u64 now;
 
 	for (;;) {
 		/* pairs with the one behind spin_trylock() on another CPU */
@@ -53,8 +55,11 @@ void tbib_trunk_run(struct tbib_trunk *tr)
 		}
 		clear_bit(tr->index, want);
 		smp_mb__after_atomic();	/* pairs with tbib_trunk_want() */
+		now = ktime_get_ns();
 		rcu_read_lock();
-		tbib_trunk_run_locked(tr, ktime_get_ns());
+		tbib_trunk_run_locked(tr, now);
+		if (!in_serving_softirq())
+			tbib_trunk_answered(tr, now);
 		rcu_read_unlock();
 		spin_unlock(&tr->tx_lock);
 		if (tr->index == TBIB_TRUNK_NULL) {
@@ -98,21 +103,39 @@ static u64 trunk_due(const struct tbib_trunk *tr)
 		       tr->retry_at);
 }
 
+static void timer_start(struct tbib_trunk *tr, u64 now, u64 at)
+{
+	u64 ahead = at > now ? at - now : 1;
+
+	tr->timer_at = at;
+	/* one interrupt serves several timers when each may be a little late */
+	hrtimer_start_range_ns(&tr->timer, ns_to_ktime(ahead),
+			       min(ahead / 4, LOOK_AGAIN_NS / 4),
+			       HRTIMER_MODE_REL_SOFT);
+}
+
+/* does the timer fire from now on, but not after @at? */
+static bool timer_before(const struct tbib_trunk *tr, u64 now, u64 at)
+{
+	return tr->timer_at > now && tr->timer_at <= at;
+}
+
 /* tbib_trunk_timer() - the NAPI shall run when something is due; tx lock */
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now)
 {
+	const struct tbib_turn *turn = &tr->turn;
 	u64 at = trunk_due(tr);
 
-	if (!at || (tr->timer_at && tr->timer_at <= at && tr->timer_at > now))
-		return;
-	tr->timer_at = at;
-	hrtimer_start(&tr->timer, ns_to_ktime(at > now ? at - now : 1),
-		      HRTIMER_MODE_REL_SOFT);
+	if (turn->due && !timer_before(tr, now, turn->late))
+		at = earlier(at, turn->due);
+	if (at && !timer_before(tr, now, at))
+		timer_start(tr, now, at);
 }
 
 /*
  * The timer is not moved when what it was for is done before its time: that
- * would cost more than to look once more here.
+ * would cost more than to look once more here. Nor is it set far ahead: the
+ * next frame would move it back.
  */
 enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 {
@@ -125,11 +148,11 @@ enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	tr->timer_at = 0;
-	at = trunk_due(tr);
+	at = earlier(trunk_due(tr), tr->turn.due);
 	if (at && at <= now)
 		napi_schedule(&tr->napi);
-	else
-		tbib_trunk_timer(tr, now);
+	else if (at)
+		timer_start(tr, now, min(at, now + LOOK_AGAIN_NS));
 	spin_unlock(&tr->tx_lock);
 	tbib_trunk_run(tr);
 	return HRTIMER_NORESTART;
@@ -468,8 +491,10 @@ static void trunk_xmit(struct tbib_tx *tx, unsigned int ring,
 	tbib_ring_post(fr->ring, f, t->n_raw + 1);
 	fr->posted += t->n_raw + 1;
 	fr->fl->sent = jiffies;
-	tr->told[t->lane] = tx->ack_next[t->lane];
-	tr->told_limit[ring] = tx->ack_limit[ring];
+	WRITE_ONCE(tr->told[t->lane], tx->ack_next[t->lane]);
+	WRITE_ONCE(tr->told_limit[ring], tx->ack_limit[ring]);
+	if (tr->ack_at && tbib_trunk_told(tr))
+		tr->ack_at = 0;
 }
 
 const struct tbib_tx_ops tbib_trunk_tx_ops = {
@@ -508,9 +533,9 @@ bool tbib_trunk_control(struct tbib_trunk *tr, struct tbib_fring *fr,
 	if (!ack)
 		return true;
 	for (i = 0; i < TBIB_LANES; i++)
-		tr->told[i] = ack->next[i];
+		WRITE_ONCE(tr->told[i], ack->next[i]);
 	for (i = 0; i < TBIB_RINGS; i++)
-		tr->told_limit[i] = tr->tx.ack_limit[i];
+		WRITE_ONCE(tr->told_limit[i], tr->tx.ack_limit[i]);
 	return true;
 }
 

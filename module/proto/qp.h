@@ -24,7 +24,7 @@
 
 #define TBIB_MAX_SGE		32
 #define TBIB_MAX_INLINE		512	/* bytes in a WQE, also TBIB_MAX_SGE * 16 */
-#define TBIB_ACK_WAIT_MAX	500000ull	/* ns that an ACK waits for company */
+#define TBIB_ACK_WAIT_MAX	1000000ull	/* ns that an ACK waits for company */
 #define TBIB_MAX_RD_ATOMIC	16
 #define TBIB_ZCOPY_MIN		2048	/* payload from here on goes out of line */
 #define TBIB_MAX_MSG		0x80000000u

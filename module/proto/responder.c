@@ -401,15 +401,16 @@ static void answer(struct tbib_qp *qp, u8 syndrome, u32 psn)
 }
 
 /*
- * Where each message is answered by one of ours, the ACK waits half a round
- * trip for it and shares its frame: a frame and an interrupt less for both.
- * One that waited in vain, or a second message, ends that.
+ * Where each message is answered by one of ours, the ACK waits for it and
+ * shares its frame: a frame and an interrupt less for both. Two round trips,
+ * since a program that sleeps takes about one to wake; the peer's tail probe
+ * comes after four. One that waited in vain, or a second message, ends that.
  */
 static u64 ack_wait(const struct tbib_qp *qp)
 {
-	u64 half = qp->comp.srtt / 2;
+	u64 wait = 2 * qp->comp.srtt;
 
-	return half < TBIB_ACK_WAIT_MAX ? half : TBIB_ACK_WAIT_MAX;
+	return wait < TBIB_ACK_WAIT_MAX ? wait : TBIB_ACK_WAIT_MAX;
 }
 
 static void message_came(struct tbib_qp *qp, u64 now)

@@ -372,6 +372,12 @@ void tbib_rx_train_free(struct tbib_rx *rx, struct tbib_rx_train *t);
 /** tbib_rx_ack() - fill @ack for a control frame; clears "ack soon" */
 void tbib_rx_ack(struct tbib_rx *rx, struct tbib_ack *ack);
 
+/**
+ * tbib_rx_told() - the peer knows all that we have, from headers of trains
+ * The count of trains after which an ack is due begins anew.
+ */
+void tbib_rx_told(struct tbib_rx *rx);
+
 /** tbib_rx_limit() - credit limit of @ring, for train headers */
 u32 tbib_rx_limit(const struct tbib_rx *rx, unsigned int ring);
 

@@ -377,6 +377,11 @@ void tbib_rx_ack(struct tbib_rx *rx, struct tbib_ack *ack)
 	rx->since_ack = 0;
 }
 
+void tbib_rx_told(struct tbib_rx *rx)
+{
+	rx->since_ack = 0;
+}
+
 /* ---- up, down, reset ----------------------------------------------------- */
 
 void tbib_rx_init(struct tbib_rx *rx, const struct tbib_rx_ops *ops,

@@ -31,12 +31,27 @@ static u32 cqe_opcode(const struct tbib_cqe *c)
 	return wc_opcode[c->op];
 }
 
-/* runs in softirq without any lock of ours: the handler may poll and post */
+/*
+ * For kernel users, in softirq without any lock of ours: their handler may poll
+ * and post.
+ */
 static void cq_notify_work(struct work_struct *work)
 {
 	struct tbib_cq *cq = container_of(work, struct tbib_cq, notify);
 
 	if (cq->ib.comp_handler)
+		cq->ib.comp_handler(&cq->ib, cq->ib.cq_context);
+}
+
+/* That of uverbs only queues an event and wakes: at once, under the QP's lock */
+static void cq_notify(struct tbib_cq *cq)
+{
+	struct tbib_node *node = to_tbib_dev(cq->ib.device)->node;
+
+	WRITE_ONCE(node->wakes, node->wakes + 1);
+	if (!cq->user)
+		queue_work(system_bh_wq, &cq->notify);
+	else if (cq->ib.comp_handler)
 		cq->ib.comp_handler(&cq->ib, cq->ib.cq_context);
 }
 
@@ -223,7 +238,7 @@ static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
 void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		 const struct tbib_cqe *c)
 {
-	bool wakes = c->solicited || c->status != TBIB_OK;
+	bool wakes = c->solicited || c->status != TBIB_OK, notify = false;
 	unsigned long flags;
 	void *slot;
 	u32 next;
@@ -246,10 +261,12 @@ void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 	if (cq->armed == IB_CQ_NEXT_COMP ||
 	    (cq->armed == IB_CQ_SOLICITED && wakes)) {
 		cq->armed = 0;
-		queue_work(system_bh_wq, &cq->notify);
+		notify = true;
 	}
 out:
 	spin_unlock_irqrestore(&cq->lock, flags);
+	if (notify)
+		cq_notify(cq);
 }
 
 int tbib_poll_cq(struct ib_cq *ib, int n, struct ib_wc *wc)

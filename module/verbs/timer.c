@@ -6,17 +6,45 @@
  */
 #include "verbs/ibdev.h"
 
+/* one interrupt serves several timers when each may be a little late */
+#define SLACK_MAX	(250 * NSEC_PER_USEC)
+
+static u64 earlier(u64 a, u64 b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return min(a, b);
+}
+
+static void arm(struct tbib_vqp *q, u64 at)
+{
+	u64 now = ktime_get_ns();
+	u64 ahead = at > now ? at - now : 0;
+
+	q->armed_at = at;
+	hrtimer_start_range_ns(&q->timer, ns_to_ktime(at),
+			       min(ahead / 4, SLACK_MAX),
+			       HRTIMER_MODE_ABS_SOFT);
+}
+
 /* tbib_vqp_timer_arm() - make the timer fire for the next deadline; locked */
 void tbib_vqp_timer_arm(struct tbib_vqp *q)
 {
-	u64 at = tbib_qp_deadline(&q->core);
+	u64 at = earlier(tbib_qp_deadline(&q->core), q->sweep_at);
 
-	if (q->sweep_at && (!at || q->sweep_at < at))
-		at = q->sweep_at;
-	if (!at || q->dying || (q->armed_at && q->armed_at <= at))
-		return;
-	q->armed_at = at;
-	hrtimer_start(&q->timer, ns_to_ktime(at), HRTIMER_MODE_ABS_SOFT);
+	if (at && !q->dying && (!q->armed_at || q->armed_at > at))
+		arm(q, at);
+}
+
+/* nothing is due yet; where messages take turns, the next ACK will be soon */
+static void arm_again(struct tbib_vqp *q, u64 now)
+{
+	u64 at = earlier(tbib_qp_deadline(&q->core), q->sweep_at);
+
+	if (at && q->core.resp.pingpong)
+		at = min(at, now + TBIB_ACK_WAIT_MAX);
+	if (at)
+		arm(q, at);
 }
 
 static enum hrtimer_restart vqp_timer(struct hrtimer *timer)
@@ -40,7 +68,7 @@ static enum hrtimer_restart vqp_timer(struct hrtimer *timer)
 			tbib_qp_timer(&q->core, now);
 			kick = tbib_vqp_after(q);
 		} else {
-			tbib_vqp_timer_arm(q);
+			arm_again(q, now);
 		}
 	}
 	spin_unlock_irqrestore(&q->lock, flags);

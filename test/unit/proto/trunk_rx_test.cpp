@@ -279,6 +279,16 @@ BOOST_AUTO_TEST_CASE(stale_sessions_are_ignored)
     BOOST_TEST(out.empty());
 }
 
+BOOST_AUTO_TEST_CASE(no_ack_is_due_for_trains_that_headers_have_told)
+{
+    for (u32 i = 0; i < 15; i++)
+        BOOST_TEST(header(train(i, i)) == TBIB_RX_ACK_SOON);
+    tbib_rx_told(&rx);
+    for (u32 i = 15; i < 30; i++)
+        BOOST_TEST(header(train(i, i)) == TBIB_RX_ACK_SOON);
+    BOOST_TEST(header(train(30, 30)) == TBIB_RX_ACK_NOW);
+}
+
 BOOST_AUTO_TEST_CASE(acks_when_due)
 {
     auto h = train(0, 0);

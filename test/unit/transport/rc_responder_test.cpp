@@ -534,6 +534,21 @@ BOOST_AUTO_TEST_CASE(ack_rides_with_the_answer_when_messages_take_turns)
     check_idle();
 }
 
+/* A program that sleeps wakes within about a round trip: that is soon enough. */
+BOOST_AUTO_TEST_CASE(ack_waits_for_who_thinks_longer_than_a_round_trip)
+{
+    const std::vector<int> answer{TBIB_OP_ACK, TBIB_OP_SEND_ONLY}, none;
+
+    for (int i = 0; i < 8; i++)
+        ping_pong(*this, 1000);
+    const u64 think = b.core.comp.srtt + b.core.comp.srtt / 2;
+    BOOST_TEST(think < TBIB_ACK_WAIT_MAX);
+    ping_pong(*this, think);
+    BOOST_TEST((ping_pong(*this, think) == std::pair(none, answer)));
+    while (next_timer()) {}
+    check_idle();
+}
+
 BOOST_AUTO_TEST_CASE(second_message_ends_the_wait_for_an_answer)
 {
     for (int i = 0; i < 3; i++)
