@@ -5,6 +5,7 @@ import argparse
 import subprocess
 import sys
 
+import block
 import containers
 import mpi
 import nccl_shape
@@ -19,8 +20,8 @@ from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "nfs": nfs, "mpi": mpi,
-          "containers": containers}
+          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "block": block, "nfs": nfs,
+          "mpi": mpi, "containers": containers}
 # what fits a few minutes, all on one pair of hosts
 SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "nvme", "nfs")
 
