@@ -265,10 +265,8 @@ void tbib_qp_to_err(struct tbib_qp *qp, bool keep_answer)
 
 	if (!keep_answer) {
 		tbib_rd_drop_all(qp);
-		if (qp->state != TBIB_QPS_ERR) {
-			qp->resp.ack_pending = false;
-			qp->resp.ack_at = 0;
-		}
+		/* what was received before is acked all the same */
+		tbib_qp_answer(qp);
 	}
 	if (qp->state == TBIB_QPS_ERR)
 		return;

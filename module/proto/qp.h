@@ -436,6 +436,15 @@ u64 tbib_qp_deadline(const struct tbib_qp *qp);
 void tbib_qp_timer(struct tbib_qp *qp, u64 now);
 
 /**
+ * tbib_qp_answer() - an ACK or NAK that waits for company is due now
+ * Before a QP goes: what it got may be the last message, whose sender would
+ * else retry until it fails.
+ *
+ * Return: there is one, to be sent by tbib_qp_fill().
+ */
+bool tbib_qp_answer(struct tbib_qp *qp);
+
+/**
  * tbib_qp_stalled() - the QP waits for room in its own trunk: freeze the
  * transport timer until the next fill (design section 4). Not for a QP that
  * has no route, see tbib_qp_unroutable().

@@ -445,6 +445,12 @@ void tbib_resp_timer(struct tbib_qp *qp, u64 now)
 	r->pingpong = false;
 }
 
+bool tbib_qp_answer(struct tbib_qp *qp)
+{
+	qp->resp.ack_at = 0;
+	return qp->resp.ack_pending;
+}
+
 static enum tbib_resp_step accept(struct tbib_qp *qp,
 				  const struct tbib_resp_pkt *rp)
 {

@@ -573,6 +573,7 @@ u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m,
 int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
 		   struct ib_udata *udata);
 int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata);
+void tbib_vqp_answer(struct tbib_vqp *q);
 extern const struct tbib_qp_ops tbib_vqp_ops;
 
 /* qp_state.c */

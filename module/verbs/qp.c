@@ -11,6 +11,7 @@
 #define GSI_QPN		1
 #define FIRST_QPN	0x10
 #define LAST_QPN	0xfffffe
+#define ANSWER_MS	10	/* that a last ACK waits for room */
 
 static struct tbib_wqe *vqp_slot(struct tbib_qp *core, u32 index)
 {
@@ -308,6 +309,31 @@ err_queues:
 
 /* ---- destroy --------------------------------------------------------------- */
 
+/*
+ * tbib_vqp_answer() - send the ACK that the QP owes, before it goes
+ * A program may destroy its QP as soon as it has the last message. A trunk
+ * without room for so long loses the ACK, as any packet may be lost.
+ */
+void tbib_vqp_answer(struct tbib_vqp *q)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ANSWER_MS);
+	unsigned long flags;
+	bool kick;
+
+	for (;;) {
+		spin_lock_irqsave(&q->lock, flags);
+		kick = tbib_qp_answer(&q->core) && tbib_vqp_after(q);
+		spin_unlock_irqrestore(&q->lock, flags);
+		if (!kick)
+			return;
+		tbib_fabric_kick(q->dev->node);
+		if (!READ_ONCE(q->core.resp.ack_pending) ||
+		    time_after(jiffies, end))
+			return;
+		usleep_range(50, 100);
+	}
+}
+
 int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 {
 	struct tbib_vqp *q = to_tbib_vqp(ib);
@@ -317,6 +343,7 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	/* erase, stop, wait, free */
 	xa_erase(&q->dev->qps, q->core.qpn);
 	tbib_mcast_leave(q);
+	tbib_vqp_answer(q);
 	spin_lock_irqsave(&q->lock, flags);
 	if (q->user && READ_ONCE(q->dev->removing)) {
 		/* the program may only poll: let it find flushed requests */

@@ -126,6 +126,7 @@ static void vqp_reset(struct tbib_vqp *q)
 	unsigned long flags;
 	struct tbib_qp_attr none = {};
 
+	tbib_vqp_answer(q);
 	spin_lock_irqsave(&q->lock, flags);
 	tbib_qp_modify(&q->core, TBIB_QPS_RESET, &none);
 	spin_unlock_irqrestore(&q->lock, flags);

@@ -5,6 +5,8 @@ import argparse
 import subprocess
 import sys
 
+import block
+import containers
 import mpi
 import nccl_shape
 import nfs
@@ -18,7 +20,8 @@ from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "nfs": nfs, "mpi": mpi}
+          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "block": block, "nfs": nfs,
+          "mpi": mpi, "containers": containers}
 # what fits a few minutes, all on one pair of hosts
 SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "nvme", "nfs")
 
@@ -49,7 +52,8 @@ def arguments():
 def run(names, hosts, table, options):
     """These suites, one after the other, on the same hosts."""
     try:
-        with Lab(options, hosts) as lab:
+        wanted = [getattr(SUITES[name], "files", tuple) for name in names]
+        with Lab(options, hosts, dict(file for files in wanted for file in files())) as lab:
             for name in names:
                 SUITES[name].suite(lab, table, options)
     except (VerbsError, subprocess.TimeoutExpired) as error:

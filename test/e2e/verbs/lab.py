@@ -62,7 +62,8 @@ class Lab:
 
     up = ("--memory", "768")  # more options of 'tblab up'
 
-    def __init__(self, options, hosts):
+    def __init__(self, options, hosts, files=()):
+        """files: of a suite, by the name that they have in the guests' folder."""
         self.options = options
         self.hosts = hosts
         self.release = {"7.3": "7.3", "newest": "7.3", "debug": "debug"}.get(options.kernel, "6.12")
@@ -76,6 +77,8 @@ class Lab:
             os.chmod(copy, 0o755)
         for name in GUEST_SCRIPTS:
             shutil.copy(os.path.join(HERE, name), self.folder)
+        for name, source in dict(files).items():
+            shutil.copy(source, os.path.join(self.folder, name))
         self.told = {host: 0 for host in range(hosts)}
 
     def build(self):

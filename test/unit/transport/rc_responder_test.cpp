@@ -585,4 +585,34 @@ BOOST_AUTO_TEST_CASE(ack_that_waits_goes_when_its_time_is_up)
     BOOST_TEST(!b.core.resp.ack_at);
 }
 
+/// A program may take the last message and go: its sender hears that it came.
+BOOST_AUTO_TEST_CASE(ack_that_waits_goes_before_its_queue_pair)
+{
+    for (int i = 0; i < 3; i++)
+        ping_pong(*this, 1000);
+    BOOST_TEST(!tbib_qp_answer(&b.core));
+    recv(b, 0, 64);
+    a.post(send(0, 64));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    BOOST_TEST(!tbib_qp_wants_tx(&b.core));
+    BOOST_TEST(tbib_qp_answer(&b.core));
+    BOOST_TEST(tbib_qp_wants_tx(&b.core));
+    BOOST_TEST(ops(b.take(now)) == std::vector<int>{TBIB_OP_ACK}, boost::test_tools::per_element());
+    BOOST_TEST(!tbib_qp_answer(&b.core));
+}
+
+BOOST_AUTO_TEST_CASE(ack_that_waits_goes_from_a_queue_pair_in_error_too)
+{
+    for (int i = 0; i < 3; i++)
+        ping_pong(*this, 1000);
+    recv(b, 0, 64);
+    a.post(send(0, 64));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    tbib_qp_modify(&b.core, TBIB_QPS_ERR, &attr);
+    BOOST_TEST(ops(b.take(now)) == std::vector<int>{TBIB_OP_ACK}, boost::test_tools::per_element());
+    BOOST_TEST(!tbib_qp_deadline(&b.core));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
