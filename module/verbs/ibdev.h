@@ -120,6 +120,7 @@ struct tbib_ibdev {
 	struct tbib_train scratch; /* packets without a route end here */
 	atomic64_t no_qp;	/* packets for a QPN that is not there */
 	atomic64_t bad_packet;	/* malformed headers or foreign P_Key */
+	atomic64_t link_downed;	/* times that the port ceased to be active */
 };
 
 struct tbib_ucontext {
