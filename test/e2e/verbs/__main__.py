@@ -13,14 +13,16 @@ import perftest
 import pyverbs
 import rdmacm
 import scale
+import surface
 from lab import Lab, VerbsError
 from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "nccl-shape": nccl_shape, "scale": scale, "nvme": nvme, "nfs": nfs, "mpi": mpi}
+          "nccl-shape": nccl_shape, "scale": scale, "surface": surface, "nvme": nvme, "nfs": nfs,
+          "mpi": mpi}
 # what fits a few minutes, all on one pair of hosts
-SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "nvme", "nfs")
+SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "surface", "nvme", "nfs")
 
 
 def arguments():
