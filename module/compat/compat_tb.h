@@ -10,6 +10,17 @@
 #define RING_FLAG_NO_INTERRUPT 0
 #endif
 
+/*
+ * The least time between two interrupts of a ring, in ns. From 7.2 on there is
+ * none unless tb_ring_throttling() asks for one; before, the core writes this
+ * for every vector when it starts the NHI.
+ */
+#ifdef TBIB_HAVE_TB_RING_THROTTLING
+#define TB_RING_INTERVAL_NSEC	0
+#else
+#define TB_RING_INTERVAL_NSEC	128000
+#endif
+
 /* TB_SERVICE_PROBE() - define the probe function of a service driver */
 #ifdef TBIB_HAVE_TB_PROBE_WITH_ID
 #define TB_SERVICE_PROBE(name, svc) \

@@ -45,6 +45,7 @@ file() {
 		'\(\*probe\)\(struct tb_service \*svc, const struct tb_service_id'
 	has TB_NHI_PDEV linux/thunderbolt.h \
 		'struct tb_nhi \{ +spinlock_t lock; +struct pci_dev \*pdev;'
+	has TB_RING_THROTTLING linux/thunderbolt.h 'int tb_ring_throttling\('
 
 	# verbs
 	has IB_UMEM_GET_VA rdma/ib_umem.h 'ib_umem_get_va\('

@@ -51,6 +51,29 @@ static void get_ringparam(struct net_device *dev, struct ethtool_ringparam *r,
 	r->tx_pending = TBIB_TX_DEPTH;
 }
 
+static int get_coalesce(struct net_device *dev, struct ethtool_coalesce *c,
+			struct kernel_ethtool_coalesce *kc,
+			struct netlink_ext_ack *extack)
+{
+	/* sending needs no interrupts */
+	c->rx_coalesce_usecs = tbib_ring_interval() / NSEC_PER_USEC;
+	return 0;
+}
+
+/*
+ * Before 7.2 nothing can change the gap. Since then it could, but only for a
+ * stopped ring; and NAPI has the better means, which keep the first frame of a
+ * burst prompt (design D7).
+ */
+static int set_coalesce(struct net_device *dev, struct ethtool_coalesce *c,
+			struct kernel_ethtool_coalesce *kc,
+			struct netlink_ext_ack *extack)
+{
+	NL_SET_ERR_MSG_MOD(extack,
+			   "the gap between interrupts is fixed, set napi_defer_hard_irqs and gro_flush_timeout instead");
+	return -EOPNOTSUPP;
+}
+
 static int get_sset_count(struct net_device *dev, int sset)
 {
 	return sset == ETH_SS_STATS ? ARRAY_SIZE(counter_names) : -EOPNOTSUPP;
@@ -78,6 +101,8 @@ static void get_ethtool_stats(struct net_device *dev,
 }
 
 const struct ethtool_ops tbib_ethtool_ops = {
+	.supported_coalesce_params = ETHTOOL_COALESCE_RX_USECS,
+	.get_coalesce = get_coalesce,
 	.get_drvinfo = get_drvinfo,
 	.get_ethtool_stats = get_ethtool_stats,
 	.get_link = ethtool_op_get_link,
@@ -85,4 +110,5 @@ const struct ethtool_ops tbib_ethtool_ops = {
 	.get_ringparam = get_ringparam,
 	.get_sset_count = get_sset_count,
 	.get_strings = get_strings,
+	.set_coalesce = set_coalesce,
 };

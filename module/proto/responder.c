@@ -421,8 +421,10 @@ static void message_came(struct tbib_qp *qp, u64 now)
 		r->pingpong = false;
 	r->turn = true;
 	r->turn_at = now;
-	if (r->pingpong && r->ack_pending)
+	if (r->pingpong && r->ack_pending) {
 		r->ack_at = now + ack_wait(qp);
+		qp->stats.acks_deferred++;
+	}
 }
 
 void tbib_resp_turn(struct tbib_qp *qp, u64 now)

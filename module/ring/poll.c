@@ -356,6 +356,11 @@ struct page_pool *tbib_ring_pool(struct tbib_ring *ring)
 	return ring->pool;
 }
 
+u32 tbib_ring_interval(void)
+{
+	return TB_RING_INTERVAL_NSEC;
+}
+
 void tbib_ring_get_stats(struct tbib_ring *ring, struct tbib_ring_stats *s)
 {
 	*s = ring->stats;

@@ -192,6 +192,11 @@ void tbib_ring_unmask(struct tbib_ring *ring);
 /** tbib_ring_pending() - completed RX descriptors wait (watchdog) */
 bool tbib_ring_pending(struct tbib_ring *ring);
 
+/** tbib_ring_interval() - least time between two RX interrupts in ns, 0: none
+ * The same for all rings, and not ours to choose. Any context.
+ */
+u32 tbib_ring_interval(void);
+
 struct tbib_ring_stats {
 	u64 tx_frames, rx_frames, rx_bad, rx_nobuf, interrupts, doorbells,
 	    lost_irq;

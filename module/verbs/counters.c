@@ -12,7 +12,7 @@
 	X(send_rnr_err, rnr_naks_sent) X(rcvd_rnr_err, rnr_naks_recv) \
 	X(sent_seq_err, naks_sent) X(rcvd_seq_err, naks_recv) \
 	X(completer_retry_err, retries) X(local_ack_timeout_err, timeouts) \
-	X(tail_probes, tail_probes)
+	X(ack_deferred, acks_deferred) X(tail_probes, tail_probes)
 
 #define X(n, f) { .name = #n },
 #define Y(n) { .name = #n },
@@ -21,6 +21,7 @@ static const struct rdma_stat_desc counter_descs[] = {
 	TBIB_VERBS_COUNTERS(Y)
 	{ .name = "no_qp" },
 	{ .name = "bad_packet" },
+	{ .name = "link_downed" },
 	TBIB_FABRIC_COUNTERS(Y)
 };
 #undef X
@@ -92,6 +93,7 @@ int tbib_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats,
 #undef X
 	stats->value[i++] = atomic64_read(&dev->no_qp);
 	stats->value[i++] = atomic64_read(&dev->bad_packet);
+	stats->value[i++] = atomic64_read(&dev->link_downed);
 #define X(n) stats->value[i++] = fab.n;
 	TBIB_FABRIC_COUNTERS(X)
 #undef X

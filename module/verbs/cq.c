@@ -221,6 +221,10 @@ static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
 	wc->port_num = 1;
 	if (c->grh_valid)
 		wc->wc_flags |= IB_WC_GRH;
+	if (c->grh_valid && q->rx_vlan != TBIB_NO_VLAN) {
+		wc->wc_flags |= IB_WC_WITH_VLAN;
+		wc->vlan_id = q->rx_vlan;
+	}
 	if (c->inv_valid) {
 		wc->wc_flags |= IB_WC_WITH_INVALIDATE;
 		wc->ex.invalidate_rkey = c->imm;

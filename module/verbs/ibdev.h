@@ -120,6 +120,7 @@ struct tbib_ibdev {
 	struct tbib_train scratch; /* packets without a route end here */
 	atomic64_t no_qp;	/* packets for a QPN that is not there */
 	atomic64_t bad_packet;	/* malformed headers or foreign P_Key */
+	atomic64_t link_downed;	/* times that the port ceased to be active */
 };
 
 struct tbib_ucontext {
@@ -287,6 +288,7 @@ struct tbib_mw_bind {
  * @armed_at: when @timer fires, ns; 0 = not armed
  * @sweep_at: user QP in ERR: look for receives again, ns; 0 = no
  * @sweep_work: flushes a batch of a user's requests and receives
+ * @rx_vlan: GSI: of the datagram that is being received, or TBIB_NO_VLAN
  * @tx_at: last time the QP filled a train, for the choice of lane
  * @events: bits of enum tbib_qp_event that @event_work dispatches
  */
@@ -320,6 +322,7 @@ struct tbib_vqp {
 
 	struct tbib_rq rq;
 	bool rq_taken;
+	u16 rx_vlan;
 
 	struct list_head mcast;
 
@@ -447,6 +450,8 @@ void tbib_ud_grh(struct tbib_qp *core, const struct tbib_wqe *w, u32 len,
 		 u8 *dst);
 
 bool tbib_ud_dgid(const struct tbib_bth *b, union ib_gid *dgid);
+#define TBIB_NO_VLAN 0xffff
+u16 tbib_ud_vlan(struct tbib_ibdev *dev, const struct tbib_bth *b);
 
 /* rx.c */
 void tbib_vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,

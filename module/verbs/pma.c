@@ -29,6 +29,8 @@ static void pma_counters(struct tbib_ibdev *dev, struct ib_pma_mad *out)
 
 	tbib_fabric_get_stats(dev->node, &s);
 	c->port_select = 1;
+	c->link_downed_counter =
+		min_t(u64, atomic64_read(&dev->link_downed), U8_MAX);
 	c->symbol_error_counter =
 		cpu_to_be16(min_t(u64, s.crc_errors, U16_MAX));
 	c->port_rcv_errors = cpu_to_be16(min_t(u64, s.malformed, U16_MAX));

@@ -200,6 +200,8 @@ void tbib_verbs_port_changed(struct tbib_node *node)
 		ev.event = IB_EVENT_PORT_ERR;
 	else
 		goto out;
+	if (ev.event == IB_EVENT_PORT_ERR)
+		atomic64_inc(&dev->link_downed);
 	ib_dispatch_event(&ev);
 out:
 	ib_device_put(&dev->ib);

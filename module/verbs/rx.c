@@ -44,6 +44,8 @@ void tbib_vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,
 	    (b->info->flags & TBIB_OI_REQUEST) && tbib_vqp_idle(q))
 		q->src.lane = b->dma_len > TBIB_LANE_SMALL ?
 			TBIB_LANE_BULK : TBIB_LANE_EXPRESS;
+	q->rx_vlan = q->type == IB_QPT_GSI ? tbib_ud_vlan(q->dev, b) :
+					     TBIB_NO_VLAN;
 	tbib_qp_rx(&q->core, b, p, slid, ktime_get_ns());
 	tbib_vqp_after(q);	/* the fabric kicks at the end of its poll */
 out:

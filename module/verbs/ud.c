@@ -4,12 +4,14 @@
  * header, or for IPv4 addresses 20 unused bytes and an IPv4 header, which is
  * how the receiver's CM learns both GIDs.
  */
+#include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 #include <linux/unaligned.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
+#include <rdma/ib_cache.h>
 #include "verbs/ibdev.h"
 
 #define ROCE_V2_NEXT_HDR IPPROTO_UDP
@@ -80,4 +82,34 @@ bool tbib_ud_dgid(const struct tbib_bth *b, union ib_gid *dgid)
 	ipv6_addr_set_v4mapped(get_unaligned((const __be32 *)(grh + 36)),
 			       (struct in6_addr *)dgid->raw);
 	return true;
+}
+
+/*
+ * tbib_ud_vlan() - VLAN of the network device whose GID a datagram is for
+ * Trunks carry no tags, but the core takes a completion without a VLAN for one
+ * of an untagged GID, and then the CM does not find ours. A GID of tbib0 itself
+ * is untagged, whoever else has it (link-local). Under rcu_read_lock.
+ * Return: the VLAN's number or TBIB_NO_VLAN.
+ */
+u16 tbib_ud_vlan(struct tbib_ibdev *dev, const struct tbib_bth *b)
+{
+	struct net_device *own = READ_ONCE(dev->node->netdev);
+	const enum ib_gid_type v2 = IB_GID_TYPE_ROCE_UDP_ENCAP;
+	const struct ib_gid_attr *attr;
+	const struct net_device *ndev;
+	u16 vlan = TBIB_NO_VLAN;
+	union ib_gid dgid;
+
+	if (!own || !tbib_ud_dgid(b, &dgid))
+		return TBIB_NO_VLAN;
+	attr = rdma_find_gid_by_port(&dev->ib, &dgid, v2, 1, own);
+	if (IS_ERR(attr))
+		attr = rdma_find_gid_by_port(&dev->ib, &dgid, v2, 1, NULL);
+	if (IS_ERR(attr))
+		return TBIB_NO_VLAN;
+	ndev = rcu_dereference(attr->ndev);
+	if (ndev && is_vlan_dev(ndev))
+		vlan = vlan_dev_vlan_id(ndev);
+	rdma_put_gid_attr(attr);
+	return vlan;
 }

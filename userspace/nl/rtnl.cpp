@@ -104,6 +104,16 @@ std::optional<IpRoute> parse_route(const nlmsghdr* h)
     return r;
 }
 
+std::optional<InterfaceChange> parse_interface(const nlmsghdr* h)
+{
+    const bool gone = h->nlmsg_type == RTM_DELLINK;
+    const auto* m = body<ifinfomsg>(h, gone ? RTM_DELLINK : RTM_NEWLINK);
+    // A bridge tells of its ports by messages of the same type.
+    if (!m || m->ifi_family != AF_UNSPEC)
+        return std::nullopt;
+    return InterfaceChange{static_cast<uint32_t>(m->ifi_index), gone};
+}
+
 Rtnl::Rtnl() : socket_(NETLINK_ROUTE) {}
 
 void Rtnl::set_up(uint32_t ifindex)

@@ -23,6 +23,12 @@ struct IpRoute {
     uint32_t ifindex = 0;
 };
 
+/// An interface is there, perhaps changed, or gone: removed, or moved to another namespace.
+struct InterfaceChange {
+    uint32_t ifindex = 0;
+    bool gone = false;
+};
+
 /// Requests throw nl::Error.
 class Rtnl {
 public:
@@ -48,5 +54,6 @@ private:
 std::optional<std::pair<uint32_t, IpPrefix>> parse_address(const nlmsghdr* h);
 std::optional<std::pair<uint32_t, Neighbour>> parse_neighbour(const nlmsghdr* h);
 std::optional<IpRoute> parse_route(const nlmsghdr* h);
+std::optional<InterfaceChange> parse_interface(const nlmsghdr* h);
 
 }  // namespace tbib::nl

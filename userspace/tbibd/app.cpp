@@ -7,6 +7,7 @@
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -42,9 +43,11 @@ App::App(const AppOptions& options)
     : options_(options), event_(new_event()),
       engine_(load_config(options.config_path, options.config_optional), world_, host_name(),
               realtime_usec()),
-      control_(NETLINK_GENERIC), service_("io.tbib", kInterface, kVersion)
+      control_(NETLINK_GENERIC), interfaces_(NETLINK_ROUTE),
+      service_("io.tbib", kInterface, kVersion)
 {
     control_.join(GENL_ID_CTRL);
+    interfaces_.join(RTNLGRP_LINK);
     if (!nl::find_family(control_) && options_.load_module) {
         const std::string why = load_module();
         if (!why.empty())
@@ -60,12 +63,13 @@ App::App(const AppOptions& options)
     for (int s : {SIGTERM, SIGINT, SIGHUP})
         sigaddset(&set, s);
     sigprocmask(SIG_BLOCK, &set, nullptr);
-    sources_.resize(5);
+    sources_.resize(6);
     sd_event_add_signal(event_, &sources_[0], SIGTERM, nullptr, nullptr);
     sd_event_add_signal(event_, &sources_[1], SIGINT, nullptr, nullptr);
     sd_event_add_signal(event_, &sources_[2], SIGHUP, on_hangup, this);
     sd_event_add_io(event_, &sources_[3], control_.fd(), EPOLLIN, on_control, this);
     sd_event_add_time_relative(event_, &sources_[4], CLOCK_MONOTONIC, kTickUsec, 0, on_tick, this);
+    sd_event_add_io(event_, &sources_[5], interfaces_.fd(), EPOLLIN, on_interfaces, this);
     sd_event_set_watchdog(event_, true);
     connect();
 }
@@ -136,6 +140,7 @@ void App::disconnect(const char* why)
 void App::start()
 {
     restart_ = false;
+    away_ = false;
     adopt_guid();
     const nl::Node node = world_.client().node();
     world_.set_interface(node.ifindex);
@@ -192,8 +197,28 @@ void App::apply(const nl::Event& e)
     }
 }
 
+// Who moves tbib0 to another network namespace configures it there. When it comes back, because
+// that namespace goes too, it is down and has no addresses.
+void App::watch_interfaces()
+{
+    interfaces_.drain([this](const nlmsghdr* h) {
+        const auto change = nl::parse_interface(h);
+        if (!change || !world_.connected())
+            return;
+        if (change->gone)
+            away_ = away_ || change->ifindex == engine_.node().ifindex;
+        else if (away_ && change->ifindex == world_.client().node().ifindex)
+            restart_ = true;
+    });
+    if (!away_ || !restart_)
+        return;
+    log::notice("tbib0 is back in this network namespace");
+    tick();
+}
+
 void App::apply_interface()
 {
+    away_ = false;
     world_.set_interface(engine_.node().ifindex);
     check_collisions();
 }
@@ -290,6 +315,12 @@ int App::on_control(sd_event_source*, int, uint32_t, void* user)
         log::warning("{}", e.what());
     }
     self->guarded(&App::tick);
+    return 0;
+}
+
+int App::on_interfaces(sd_event_source*, int, uint32_t, void* self)
+{
+    static_cast<App*>(self)->guarded(&App::watch_interfaces);
     return 0;
 }
 

@@ -32,6 +32,7 @@ public:
 private:
     static int on_module(sd_event_source*, int fd, uint32_t, void* self);
     static int on_control(sd_event_source*, int fd, uint32_t, void* self);
+    static int on_interfaces(sd_event_source*, int fd, uint32_t, void* self);
     static int on_tick(sd_event_source*, uint64_t, void* self);
     static int on_hangup(sd_event_source*, const signalfd_siginfo*, void* self);
     void guarded(void (App::*f)());
@@ -42,6 +43,7 @@ private:
     void drain();
     void apply(const nl::Event& e);
     void apply_interface();
+    void watch_interfaces();
     void check_collisions();
     void tick();
     void reload();
@@ -54,6 +56,7 @@ private:
     KernelWorld world_;
     Engine engine_;
     nl::Socket control_;  ///< genetlink's own events: the family comes and goes
+    nl::Socket interfaces_;  ///< rtnetlink's events of network interfaces
     VarlinkService service_;
     std::unique_ptr<VarlinkServer> server_;
     sd_event_source* module_source_ = nullptr;
@@ -61,6 +64,7 @@ private:
     std::vector<Collision> collisions_;
     std::map<Guid, bool> reported_refusals_;
     bool restart_ = false;
+    bool away_ = false;  ///< tbib0 has left this network namespace
     std::string last_status_;
 };
 

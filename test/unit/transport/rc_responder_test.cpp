@@ -522,12 +522,15 @@ BOOST_AUTO_TEST_CASE(ack_rides_with_the_answer_when_messages_take_turns)
     BOOST_TEST((ping_pong(*this, soon) == std::pair(ack, answer)));
     ping_pong(*this, soon);
     BOOST_TEST(b.core.comp.srtt != 0U);
+    const u64 deferred = b.core.stats.acks_deferred;
     BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
     BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
     // it waits once in vain, and then not again until answers come soon
     BOOST_TEST((ping_pong(*this, late) == std::pair(ack, answer)));
     BOOST_TEST(!b.core.resp.pingpong);
+    BOOST_TEST(b.core.stats.acks_deferred == deferred + 3);
     BOOST_TEST((ping_pong(*this, late) == std::pair(ack, answer)));
+    BOOST_TEST(b.core.stats.acks_deferred == deferred + 3);
     BOOST_TEST((ping_pong(*this, soon) == std::pair(ack, answer)));
     BOOST_TEST((ping_pong(*this, soon) == std::pair(none, both)));
     while (next_timer()) {}

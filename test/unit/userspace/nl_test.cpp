@@ -84,6 +84,8 @@ BOOST_AUTO_TEST_CASE(truncated_and_changed_messages_do_no_harm)
         parse_address(h);
         h->nlmsg_type = RTM_NEWNEIGH;
         parse_neighbour(h);
+        h->nlmsg_type = RTM_DELLINK;
+        parse_interface(h);
     }
     BOOST_TEST(whole > 0);
     BOOST_TEST(whole < 20000);
@@ -106,6 +108,26 @@ BOOST_AUTO_TEST_CASE(routes_of_the_main_table_only)
     BOOST_TEST(route->ifindex == 4u);
     m->rtm_table = RT_TABLE_LOCAL;
     BOOST_TEST(!nl::parse_route(r.header()));
+}
+
+BOOST_AUTO_TEST_CASE(interfaces_that_come_and_go)
+{
+    Request r(RTM_NEWLINK, 0);
+    auto* m = r.extra<ifinfomsg>();
+    m->ifi_index = 7;
+    auto change = nl::parse_interface(r.header());
+    BOOST_REQUIRE(change);
+    BOOST_TEST(change->ifindex == 7u);
+    BOOST_TEST(!change->gone);
+    r.header()->nlmsg_type = RTM_DELLINK;
+    change = nl::parse_interface(r.header());
+    BOOST_REQUIRE(change);
+    BOOST_TEST(change->gone);
+    m->ifi_family = AF_BRIDGE; // it left a bridge
+    BOOST_TEST(!nl::parse_interface(r.header()));
+    r.header()->nlmsg_type = RTM_NEWADDR;
+    m->ifi_family = AF_UNSPEC;
+    BOOST_TEST(!nl::parse_interface(r.header()));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
