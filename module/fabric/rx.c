@@ -325,8 +325,9 @@ bool tbib_trunk_told(const struct tbib_trunk *tr)
 	for (i = 0; i < TBIB_RINGS; i++) {
 		const struct tbib_fring *fr = tr->ring[i];
 
-		if (fr && fr->joined && tr->tx.ack_limit[i] -
-		    READ_ONCE(tr->told_limit[i]) >
+		if (!fr || !fr->joined || fr->stopping)
+			continue;
+		if (tr->tx.ack_limit[i] - READ_ONCE(tr->told_limit[i]) >
 		    tbib_ring_buffers(fr->ring) / 4)
 			return false;
 	}

@@ -11,7 +11,7 @@
 #include <net/page_pool/helpers.h>
 #include "priv.h"
 
-#define LOOK_AGAIN_NS	NSEC_PER_MSEC
+#define LOOK_AGAIN_NS	NSEC_PER_MSEC	/* the timer is set no further ahead */
 #define RUN_BUDGET	32	/* trains sent before completions are reaped */
 
 /* ---- lock and kick ----------------------------------------------------- */
@@ -89,17 +89,10 @@ void tbib_fabric_kick(struct tbib_node *node)
 
 /* ---- timer -------------------------------------------------------------- */
 
-static u64 earlier(u64 a, u64 b)
-{
-	if (!a || !b)
-		return a ? a : b;
-	return min(a, b);
-}
-
 /* when something is due, ns; 0 = never */
 static u64 trunk_due(const struct tbib_trunk *tr)
 {
-	return earlier(earlier(tbib_tx_deadline(&tr->tx), tr->ack_at),
+	return tbib_earlier(tbib_earlier(tbib_tx_deadline(&tr->tx), tr->ack_at),
 		       tr->retry_at);
 }
 
@@ -127,7 +120,7 @@ void tbib_trunk_timer(struct tbib_trunk *tr, u64 now)
 	u64 at = trunk_due(tr);
 
 	if (turn->due && !timer_before(tr, now, turn->late))
-		at = earlier(at, turn->due);
+		at = tbib_earlier(at, turn->due);
 	if (at && !timer_before(tr, now, at))
 		timer_start(tr, now, at);
 }
@@ -148,7 +141,7 @@ enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	tr->timer_at = 0;
-	at = earlier(trunk_due(tr), tr->turn.due);
+	at = tbib_earlier(trunk_due(tr), tr->turn.due);
 	if (at && at <= now)
 		napi_schedule(&tr->napi);
 	else if (at)

@@ -497,22 +497,15 @@ void tbib_qp_recv_posted(struct tbib_qp *qp)
 
 /* --- time ---------------------------------------------------------------- */
 
-static u64 earlier(u64 a, u64 b)
-{
-	if (!a || !b)
-		return a ? a : b;
-	return a < b ? a : b;
-}
-
 u64 tbib_qp_deadline(const struct tbib_qp *qp)
 {
 	const struct tbib_comp *c = &qp->comp;
 	u64 d = c->rnr_deadline;
 
-	d = earlier(d, qp->resp.ack_at);
+	d = tbib_earlier(d, qp->resp.ack_at);
 	if (!c->stalled)
-		d = earlier(d, earlier(c->ack_deadline, c->probe_deadline));
-	return qp->req.held ? earlier(d, qp->req.again_at) : d;
+		d = tbib_earlier(d, tbib_earlier(c->ack_deadline, c->probe_deadline));
+	return qp->req.held ? tbib_earlier(d, qp->req.again_at) : d;
 }
 
 void tbib_qp_timer(struct tbib_qp *qp, u64 now)

@@ -19,6 +19,7 @@
 #ifndef TBIB_PROTO_QP_H
 #define TBIB_PROTO_QP_H
 
+#include "deadline.h"
 #include "opcode.h"
 #include "train.h"
 

@@ -20,6 +20,7 @@
 #ifndef TBIB_PROTO_TRUNK_H
 #define TBIB_PROTO_TRUNK_H
 
+#include "deadline.h"
 #include "train.h"
 
 #define TBIB_RINGS		8	/* ring pairs of a trunk, all links */

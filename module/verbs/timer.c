@@ -9,11 +9,9 @@
 /* one interrupt serves several timers when each may be a little late */
 #define SLACK_MAX	(250 * NSEC_PER_USEC)
 
-static u64 earlier(u64 a, u64 b)
+static u64 next_deadline(const struct tbib_vqp *q)
 {
-	if (!a || !b)
-		return a ? a : b;
-	return min(a, b);
+	return tbib_earlier(tbib_qp_deadline(&q->core), q->sweep_at);
 }
 
 static void arm(struct tbib_vqp *q, u64 at)
@@ -30,7 +28,7 @@ static void arm(struct tbib_vqp *q, u64 at)
 /* tbib_vqp_timer_arm() - make the timer fire for the next deadline; locked */
 void tbib_vqp_timer_arm(struct tbib_vqp *q)
 {
-	u64 at = earlier(tbib_qp_deadline(&q->core), q->sweep_at);
+	u64 at = next_deadline(q);
 
 	if (at && !q->dying && (!q->armed_at || q->armed_at > at))
 		arm(q, at);
@@ -39,7 +37,7 @@ void tbib_vqp_timer_arm(struct tbib_vqp *q)
 /* nothing is due yet; where messages take turns, the next ACK will be soon */
 static void arm_again(struct tbib_vqp *q, u64 now)
 {
-	u64 at = earlier(tbib_qp_deadline(&q->core), q->sweep_at);
+	u64 at = next_deadline(q);
 
 	if (at && q->core.resp.pingpong)
 		at = min(at, now + TBIB_ACK_WAIT_MAX);

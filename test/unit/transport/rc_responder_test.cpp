@@ -512,6 +512,20 @@ static std::pair<std::vector<int>, std::vector<int>> ping_pong(RcFixture& f, u64
     return {RcFixture::ops(alone), RcFixture::ops(answer)};
 }
 
+/// Turns are taken; then b gets a message whose ACK waits for an answer.
+static void leave_ack_waiting(RcFixture& f)
+{
+    for (int i = 0; i < 3; i++)
+        ping_pong(f, 1000);
+    BOOST_TEST(!tbib_qp_answer(&f.b.core));
+    f.recv(f.b, 0, 64);
+    f.a.post(f.send(0, 64));
+    for (const auto& p : f.a.take(f.now))
+        f.b.deliver(p, f.now);
+    BOOST_TEST(f.b.core.resp.ack_at != 0U);
+    BOOST_TEST(f.b.take(f.now).empty());
+}
+
 BOOST_AUTO_TEST_CASE(ack_rides_with_the_answer_when_messages_take_turns)
 {
     const std::vector<int> ack{TBIB_OP_ACK}, answer{TBIB_OP_SEND_ONLY},
@@ -572,13 +586,7 @@ BOOST_AUTO_TEST_CASE(second_message_ends_the_wait_for_an_answer)
 
 BOOST_AUTO_TEST_CASE(ack_that_waits_goes_when_its_time_is_up)
 {
-    for (int i = 0; i < 3; i++)
-        ping_pong(*this, 1000);
-    recv(b, 0, 64);
-    a.post(send(0, 64));
-    for (const auto& p : a.take(now))
-        b.deliver(p, now);
-    BOOST_TEST(b.take(now).empty());
+    leave_ack_waiting(*this);
     const u64 due = tbib_qp_deadline(&b.core);
     BOOST_TEST(due > now);
     BOOST_TEST(due <= now + TBIB_ACK_WAIT_MAX);
@@ -591,13 +599,7 @@ BOOST_AUTO_TEST_CASE(ack_that_waits_goes_when_its_time_is_up)
 /// A program may take the last message and go: its sender hears that it came.
 BOOST_AUTO_TEST_CASE(ack_that_waits_goes_before_its_queue_pair)
 {
-    for (int i = 0; i < 3; i++)
-        ping_pong(*this, 1000);
-    BOOST_TEST(!tbib_qp_answer(&b.core));
-    recv(b, 0, 64);
-    a.post(send(0, 64));
-    for (const auto& p : a.take(now))
-        b.deliver(p, now);
+    leave_ack_waiting(*this);
     BOOST_TEST(!tbib_qp_wants_tx(&b.core));
     BOOST_TEST(tbib_qp_answer(&b.core));
     BOOST_TEST(tbib_qp_wants_tx(&b.core));
@@ -607,12 +609,7 @@ BOOST_AUTO_TEST_CASE(ack_that_waits_goes_before_its_queue_pair)
 
 BOOST_AUTO_TEST_CASE(ack_that_waits_goes_from_a_queue_pair_in_error_too)
 {
-    for (int i = 0; i < 3; i++)
-        ping_pong(*this, 1000);
-    recv(b, 0, 64);
-    a.post(send(0, 64));
-    for (const auto& p : a.take(now))
-        b.deliver(p, now);
+    leave_ack_waiting(*this);
     tbib_qp_modify(&b.core, TBIB_QPS_ERR, &attr);
     BOOST_TEST(ops(b.take(now)) == std::vector<int>{TBIB_OP_ACK}, boost::test_tools::per_element());
     BOOST_TEST(!tbib_qp_deadline(&b.core));
