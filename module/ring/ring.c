@@ -74,6 +74,11 @@ static int start(struct tbib_ring *ring)
 	return 0;
 }
 
+/* hardirq: done by being called, for the ring is masked now */
+static void tx_start_poll(void *data)
+{
+}
+
 /**
  * tbib_ring_new() - allocate a ring pair, start it and post its RX buffers
  * @link: the cable
@@ -108,10 +113,11 @@ struct tbib_ring *tbib_ring_new(struct tbib_link *link, unsigned int index)
 		goto err_slots;
 	/*
 	 * Before 7.2 a TX ring always interrupts, and each one wakes a worker
-	 * only to say what tbib_ring_reap() finds by itself.
+	 * only to say what tbib_ring_reap() finds by itself. Who polls is
+	 * masked in the NHI by the first one; and here nobody unmasks.
 	 */
 	if (ring->tx->irq > 0)
-		disable_irq(ring->tx->irq);
+		ring->tx->start_poll = tx_start_poll;
 	ring->rx = tb_ring_alloc_rx(link->tb_nhi, -1, TBIB_RX_RING,
 				    RING_FLAG_FRAME, 0, BIT(TBIB_PDF_SOF),
 				    TBIB_PDF_EOF_MASK, tbib_ring_start_poll,
@@ -163,6 +169,19 @@ static void flush_writes(struct tb_nhi *nhi)
 	ioread32(nhi->iobase + NHI_CAPS);
 }
 
+/*
+ * An interrupt that nobody polled for has left the ring masked in the NHI, and
+ * tb_ring_stop() takes that for a bug. With the interrupt off, none can mask it
+ * again in between. It is freed with the ring.
+ */
+static void stop_one(struct tb_ring *tb)
+{
+	if (tb->irq > 0)
+		disable_irq(tb->irq);
+	tb_ring_poll_complete(tb);
+	tb_ring_stop(tb);
+}
+
 /**
  * tbib_ring_stop() - no DMA and no upcall but done() after it returns
  * @ring: the ring pair
@@ -177,16 +196,8 @@ void tbib_ring_stop(struct tbib_ring *ring)
 	ring->running = false;
 	timer_shutdown_sync(&ring->watchdog);
 	hrtimer_cancel(&ring->room_timer);
-	/*
-	 * An interrupt that nobody polled for has left its vector masked, and
-	 * tb_ring_stop() takes that for a bug. With the interrupt off, none can
-	 * mask it again in between. It is freed with the ring.
-	 */
-	if (ring->rx->irq > 0)
-		disable_irq(ring->rx->irq);
-	tb_ring_poll_complete(ring->rx);
-	tb_ring_stop(ring->rx);
-	tb_ring_stop(ring->tx);
+	stop_one(ring->rx);
+	stop_one(ring->tx);
 	flush_writes(ring->rx->nhi);
 	tbib_ring_reap(ring);
 }
