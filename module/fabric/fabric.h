@@ -132,7 +132,7 @@ enum tbib_raw_kind {
 /**
  * struct tbib_mr_ops - how the fabric maps and releases MR pages; verbs set it
  * @dma: DMA address of byte @data of page @index for device @dev, or
- *	DMA_MAPPING_ERROR (then the bytes are copied)
+ *	DMA_MAPPING_ERROR (then the bytes are copied); under rcu_read_lock()
  * @put: drop the reference that the raw frame held; any context
  */
 struct tbib_mr_ops {
@@ -152,7 +152,7 @@ void tbib_bounce_put(struct tbib_node *node, struct page *page);
 /**
  * struct tbib_upper_ops - what verbs and netdev give to the fabric
  * Receive calls come from NAPI (or the loopback worker), serialised per
- * trunk; @rx packets are valid until return. The others come in process
+ * trunk, under rcu_read_lock(); @rx packets are valid until return. The others come in process
  * context with no lock of the fabric's data path held; they may sleep.
  * @port_changed: node's port state or speed changed
  * @attach: create the devices of @node under @parent. Return: 0 or -errno.

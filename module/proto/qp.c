@@ -448,14 +448,14 @@ static bool pkey_ok(u16 a, u16 b)
 	return !((a ^ b) & 0x7fff) && (a | b) & 0x8000 && a & 0x7fff;
 }
 
-void tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
+bool tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
 		const struct tbib_pkt *pkt, u16 slid, u64 now)
 {
 	if (!(IN(qp->state) & STATES_RX) ||
 	    (bth->opcode & TBIB_SERVICE_MASK) != qp->service ||
 	    !(bth->info->services & tbib_service_bit(qp)) ||
 	    !pkey_ok(bth->pkey, tbib_qp_pkey(qp)))
-		return;
+		return false;
 	qp->stats.recv_pkts++;
 	if (!qp->resp.comm_est) {
 		qp->resp.comm_est = true;
@@ -465,9 +465,8 @@ void tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
 	switch (qp->service) {
 	case TBIB_RC:
 		if (bth->info->flags & TBIB_OI_REQUEST)
-			tbib_resp_rx(qp, bth, pkt, now);
-		else
-			tbib_comp_rx(qp, bth, pkt, now);
+			return tbib_resp_rx(qp, bth, pkt, now);
+		tbib_comp_rx(qp, bth, pkt, now);
 		break;
 	case TBIB_UC:
 		tbib_uc_rx(qp, bth, pkt);
@@ -476,6 +475,7 @@ void tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
 		tbib_ud_rx(qp, bth, pkt, slid);
 		break;
 	}
+	return true;
 }
 
 void tbib_qp_recv_posted(struct tbib_qp *qp)

@@ -426,8 +426,13 @@ bool tbib_qp_idle(const struct tbib_qp *qp);
  */
 void tbib_qp_note(struct tbib_qp *qp, void *value, bool delivered);
 
-/** tbib_qp_rx() - a packet for this QP; headers decoded, source checked */
-void tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
+/**
+ * tbib_qp_rx() - a packet for this QP; headers decoded, source checked
+ * Return: false when nothing follows from it: no answer, no completion, no other
+ * state and no new deadline. So it is with all but the last packets of large
+ * messages that come.
+ */
+bool tbib_qp_rx(struct tbib_qp *qp, const struct tbib_bth *bth,
 		const struct tbib_pkt *pkt, u16 slid, u64 now);
 
 /** tbib_qp_recv_posted() - the host got receive WQEs (RQ or SRQ) */

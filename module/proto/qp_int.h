@@ -157,7 +157,8 @@ void tbib_comp_timer(struct tbib_qp *qp, u64 now);
 
 /* --- responder.c, resp_read.c -------------------------------------------- */
 
-void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
+/** tbib_resp_rx() - a request packet. Return: as tbib_qp_rx() */
+bool tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 		  const struct tbib_pkt *pkt, u64 now);
 bool tbib_resp_ready(const struct tbib_qp *qp);
 enum tbib_tx_step tbib_resp_fill(struct tbib_qp *qp, struct tbib_train *t,
@@ -179,6 +180,7 @@ struct tbib_resp_pkt {
 	u64 now;
 	u8 status;
 	u8 nak;
+	bool plain;	/* placed, and nothing follows from it */
 };
 
 /** tbib_resp_len_ok() - payload length against MTU, position, RETH */

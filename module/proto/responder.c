@@ -454,15 +454,17 @@ bool tbib_qp_answer(struct tbib_qp *qp)
 }
 
 static enum tbib_resp_step accept(struct tbib_qp *qp,
-				  const struct tbib_resp_pkt *rp)
+				  struct tbib_resp_pkt *rp)
 {
 	struct tbib_resp *r = &qp->resp;
-
 	/* a NAK that has not gone yet is out of date */
-	if (rp->b->ack_req || nak_pending(r))
+	bool ack = rp->b->ack_req || nak_pending(r);
+
+	if (ack)
 		answer(qp, TBIB_AETH_ACK_UNLIM, r->epsn);
 	if (rp->flags & TBIB_OI_LAST)
 		message_came(qp, rp->now);
+	rp->plain = !ack && !(rp->flags & TBIB_OI_LAST);
 	r->epsn = tbib_psn_add(r->epsn, 1);
 	return RESP_DONE;
 }
@@ -547,7 +549,7 @@ void tbib_resp_abort(struct tbib_qp *qp, u32 psn)
 		qp->ops->event(qp, TBIB_EV_ACCESS_ERR);
 }
 
-void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
+bool tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 		  const struct tbib_pkt *pkt, u64 now)
 {
 	enum tbib_resp_step step = RESP_CHK_PSN;
@@ -560,6 +562,7 @@ void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 	rp.now = now;
 	rp.status = TBIB_OK;
 	rp.nak = 0;
+	rp.plain = false;
 	while (step != RESP_DONE) {
 		qp->resp.step = (u8)step;
 		switch (step) {
@@ -601,6 +604,7 @@ void tbib_resp_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 			break;
 		}
 	}
+	return !rp.plain;
 }
 
 /* --- sending answers ----------------------------------------------------- */

@@ -521,8 +521,40 @@ int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
 struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key);
 void tbib_mr_put(struct tbib_mr *mr);
 bool tbib_mr_pin(struct tbib_mr *mr, u32 key, u64 va, u32 len);
-void tbib_mr_unpin(struct tbib_mr *mr);
-bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len);
+
+/** tbib_mr_range_ok() - do @len bytes at @va lie within the region? */
+static inline bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len)
+{
+	u64 last;
+
+	if (!len)
+		return true;
+	if (check_add_overflow(va, len - 1, &last))
+		return false;
+	if (mr->kind != TBIB_MR_DMA)
+		return va >= mr->iova && len <= mr->length &&
+		       va - mr->iova <= mr->length - len;
+	return virt_addr_valid((void *)(uintptr_t)va) &&
+	       virt_addr_valid((void *)(uintptr_t)last);
+}
+
+/** tbib_mr_unuse() - give back one of @users; any context */
+static inline void tbib_mr_unuse(struct tbib_mr *mr)
+{
+	if (refcount_dec_and_test(&mr->users))
+		complete(&mr->idle);
+}
+
+/** tbib_mr_unpin() - the bytes that tbib_mr_pin() held have been moved */
+static inline void tbib_mr_unpin(struct tbib_mr *mr)
+{
+	bool fast = mr->kind == TBIB_MR_FAST;
+
+	tbib_mr_unuse(mr);
+	if (fast)
+		preempt_enable();
+}
+
 u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access);
 u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote);
 

@@ -109,6 +109,7 @@ static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u32 key,
 		       u64 va, u32 len)
 {
 	struct tbib_raw raw = { .kind = TBIB_RAW_MR, .ref = mr };
+	bool taken = false;
 	u32 run;
 
 	if (mr->kind != TBIB_MR_USER || len > TBIB_FRAME_SIZE ||
@@ -119,7 +120,10 @@ static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u32 key,
 
 		run = min(run, len);
 		if (!raw_merge(t, mr, p, run)) {
-			refcount_inc(&mr->users);
+			/* the first one takes over the pin */
+			if (taken)
+				refcount_inc(&mr->users);
+			taken = true;
 			raw.data = p;
 			raw.len = run;
 			raw.index = (va - mr->iova + mr->page_off) >>
@@ -129,7 +133,8 @@ static bool raw_direct(struct tbib_train *t, struct tbib_mr *mr, u32 key,
 		va += run;
 		len -= run;
 	}
-	tbib_mr_unpin(mr);
+	if (!taken)
+		tbib_mr_unpin(mr);
 	return true;
 }
 

@@ -86,28 +86,6 @@ struct tbib_mr *tbib_mr_find(struct tbib_ibdev *dev, u32 key)
 	return mr;
 }
 
-/* tbib_mr_range_ok() - do @len bytes at @va lie within the region? */
-bool tbib_mr_range_ok(const struct tbib_mr *mr, u64 va, u64 len)
-{
-	u64 last;
-
-	if (!len)
-		return true;
-	if (check_add_overflow(va, len - 1, &last))
-		return false;
-	if (mr->kind != TBIB_MR_DMA)
-		return va >= mr->iova && len <= mr->length &&
-		       va - mr->iova <= mr->length - len;
-	return virt_addr_valid((void *)(uintptr_t)va) &&
-	       virt_addr_valid((void *)(uintptr_t)last);
-}
-
-static void mr_unuse(struct tbib_mr *mr)
-{
-	if (refcount_dec_and_test(&mr->users))
-		complete(&mr->idle);
-}
-
 /*
  * tbib_mr_pin() - keep the pages of @len bytes at @va while they are moved
  * @key: that the bytes were granted under. It and the range are looked at once
@@ -127,21 +105,12 @@ bool tbib_mr_pin(struct tbib_mr *mr, u32 key, u64 va, u32 len)
 	if (likely(smp_load_acquire(&mr->valid) && mr->key == key &&
 		   tbib_mr_range_ok(mr, va, len)))
 		return true;
-	mr_unuse(mr);
+	tbib_mr_unuse(mr);
 
 gone:
 	if (mr->kind == TBIB_MR_FAST)
 		preempt_enable();
 	return false;
-}
-
-void tbib_mr_unpin(struct tbib_mr *mr)
-{
-	bool fast = mr->kind == TBIB_MR_FAST;
-
-	mr_unuse(mr);
-	if (fast)
-		preempt_enable();
 }
 
 struct ib_mr *tbib_get_dma_mr(struct ib_pd *pd, int access)
@@ -280,7 +249,7 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	/* erase, put, wait, free */
 	xa_erase(&mr->dev->mrs, mr->key >> 8);
 	WRITE_ONCE(mr->valid, false);
-	mr_unuse(mr);
+	tbib_mr_unuse(mr);
 	wait_for_completion(&mr->idle);
 	if (mr->kind == TBIB_MR_USER) {
 		tbib_mr_unmap_all(mr);

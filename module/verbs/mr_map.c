@@ -146,7 +146,6 @@ static dma_addr_t mr_dma(void *ref, u32 index, const void *data,
 	struct tbib_mr_map *map;
 	int i;
 
-	rcu_read_lock();
 	for (i = 0; i < TBIB_MAX_NHI; i++) {
 		map = rcu_dereference(mr->map[i]);
 		if (map && map->dev == dev && index < map->n) {
@@ -154,7 +153,6 @@ static dma_addr_t mr_dma(void *ref, u32 index, const void *data,
 			break;
 		}
 	}
-	rcu_read_unlock();
 	return addr;
 }
 

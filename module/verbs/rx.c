@@ -46,12 +46,14 @@ void tbib_vqp_rx(struct tbib_vqp *q, const struct tbib_bth *b,
 			TBIB_LANE_BULK : TBIB_LANE_EXPRESS;
 	q->rx_vlan = q->type == IB_QPT_GSI ? tbib_ud_vlan(q->dev, b) :
 					     TBIB_NO_VLAN;
-	tbib_qp_rx(&q->core, b, p, slid, ktime_get_ns());
-	tbib_vqp_after(q);	/* the fabric kicks at the end of its poll */
+	/* the fabric kicks at the end of its poll */
+	if (tbib_qp_rx(&q->core, b, p, slid, ktime_get_ns()))
+		tbib_vqp_after(q);
 out:
 	spin_unlock_irqrestore(&q->lock, flags);
 }
 
+/* tbib_verbs_rx() - see tbib_upper_ops.rx_transport */
 void tbib_verbs_rx(struct tbib_node *node, const struct tbib_pkt *p,
 		   struct tbib_peer *from, u16 slid)
 {
@@ -59,24 +61,21 @@ void tbib_verbs_rx(struct tbib_node *node, const struct tbib_pkt *p,
 	struct tbib_vqp *q;
 	struct tbib_bth b;
 
-	rcu_read_lock();
 	dev = READ_ONCE(node->verbs);
 	if (!dev || !from)
-		goto out;
+		return;
 	if (tbib_bth_decode(p->inl, p->inl_len, p->flags & TBIB_PF_GRH, &b) ||
 	    (b.pkey & PKEY_BASE) != PKEY_BASE) {
 		atomic64_inc(&dev->bad_packet);
-		goto out;
+		return;
 	}
 	if (b.dqpn == TBIB_MCAST_QPN) {
 		tbib_mcast_rx(dev, &b, p, from, slid);
-		goto out;
+		return;
 	}
 	q = xa_load(&dev->qps, b.dqpn);
 	if (q)
 		tbib_vqp_rx(q, &b, p, from, slid);
 	else
 		atomic64_inc(&dev->no_qp);
-out:
-	rcu_read_unlock();
 }

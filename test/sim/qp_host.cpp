@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <stdexcept>
+#include <tuple>
 #include <utility>
 
 namespace tbib::sim {
@@ -535,7 +537,7 @@ std::vector<Packet> Qp::take(u64 now, void* ah)
     abort(); // a QP that never has enough
 }
 
-void Qp::deliver(const Packet& p, u64 now, u16 slid)
+bool Qp::deliver(const Packet& p, u64 now, u16 slid)
 {
     tbib_rx_train rx{};
     tbib_pkt pkt{};
@@ -543,7 +545,7 @@ void Qp::deliver(const Packet& p, u64 now, u16 slid)
 
     if (p.inl.empty() || tbib_bth_decode(p.inl.data(), static_cast<u32>(p.inl.size()),
                                          p.flags & TBIB_PF_GRH, &b))
-        return;
+        return false;
     // two pieces, so that no test relies on one
     u32 half = static_cast<u32>(p.ool.size() / 2);
     if (half) rx.raw[rx.h.n_raw++] = {p.ool.data(), half};
@@ -555,7 +557,15 @@ void Qp::deliver(const Packet& p, u64 now, u16 slid)
     pkt.inl_len = static_cast<u16>(p.inl.size());
     pkt.ool_len = static_cast<u16>(p.ool.size());
     pkt.train = &rx;
-    tbib_qp_rx(&core, &b, &pkt, slid, now);
+    const auto look = [this] {
+        return std::tuple(tbib_qp_wants_tx(&core), tbib_qp_deadline(&core), core.state,
+                          send_cqes.size() + recv_cqes.size());
+    };
+    const auto before = look();
+    const bool follows = tbib_qp_rx(&core, &b, &pkt, slid, now);
+    if (!follows && look() != before)
+        throw std::logic_error("tbib_qp_rx() said that nothing follows");
+    return follows;
 }
 
 void Qp::ack_notes(bool delivered)

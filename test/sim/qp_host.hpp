@@ -108,7 +108,8 @@ class Qp {
     void post_recv(Recv r);
     /// Fills trains until there is nothing to send; the trains come back as packets.
     std::vector<Packet> take(u64 now, void* ah = nullptr);
-    void deliver(const Packet& p, u64 now, u16 slid = 1);
+    /// Gives what tbib_qp_rx() returns, and checks it: has nothing changed when nothing follows?
+    bool deliver(const Packet& p, u64 now, u16 slid = 1);
     /// Runs the notes of all trains that take() filled (the trunk's ack).
     void ack_notes(bool delivered = true);
     static Qp& of(const tbib_qp* core);

@@ -137,8 +137,7 @@ void QpWorld::receive(const tbib_rx_train& t)
         if (tbib_bth_decode(pkt.inl, pkt.inl_len, pkt.flags & TBIB_PF_GRH, &b))
             throw std::runtime_error("packet that cannot be decoded");
         SimQp& q = *pairs_.at((b.dqpn - kFirstQpn) / 2).qp[b.dqpn & 1];
-        tbib_qp_rx(&q.core, &b, &pkt, 1, now_);
-        after(q);
+        if (tbib_qp_rx(&q.core, &b, &pkt, 1, now_)) after(q);
     }
     if (more < 0) throw std::runtime_error("train that cannot be read");
 }

@@ -60,6 +60,17 @@ void perftest(Fabric& f, unsigned qps) {
     }
 }
 
+/** TX rings are polled: each, however often it was set up, interrupts once at most. */
+void sends_without_interrupts(Fabric& f) {
+    for (const auto& host : f.lab().emulator().stats().hosts) {
+        for (size_t ring = 1; ring < host.tx.size(); ++ring) {
+            if (host.tx[ring].frames > 500) {
+                BOOST_TEST(host.tx[ring].interrupts < 10U);
+            }
+        }
+    }
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(tbib_smoke)
@@ -86,6 +97,7 @@ BOOST_DATA_TEST_CASE(data_arrives_byte_by_byte, boost::unit_test::data::make(sam
     }
     const auto self = f.host(0).must("/opt/tbib/verbs_check -d tbib0 -L -n 200 -E", std::chrono::seconds(60));
     BOOST_TEST(self.find("no difference") != std::string::npos, self);
+    sends_without_interrupts(f);
     BOOST_TEST(f.complaints() == "");
 }
 

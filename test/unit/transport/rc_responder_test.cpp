@@ -488,6 +488,29 @@ BOOST_AUTO_TEST_CASE(ready_to_receive_answers_and_tells_that_it_is_connected)
     BOOST_TEST(has_event(b, TBIB_EV_COMM_EST));
 }
 
+/// Who sends much does not make its peer look at timers and queues for each packet.
+BOOST_AUTO_TEST_CASE(nothing_follows_from_the_middle_of_a_message)
+{
+    for (const bool write : {true, false}) {
+        const u32 len = 4 * attr.mtu;
+        if (!write) recv(b, 0, len);
+        a.post(write ? rdma(TBIB_WR_WRITE, 0, len, 0) : send(0, len));
+        std::vector<bool> follows;
+        for (const auto& p : a.take(now))
+            follows.push_back(b.deliver(p, now));
+        BOOST_TEST(follows == (std::vector<bool>{false, false, false, true}),
+                   boost::test_tools::per_element());
+        pump();
+    }
+    // one that repairs a gap takes the NAK back that has not gone yet
+    a.post(rdma(TBIB_WR_WRITE, 0, 4 * attr.mtu, 0));
+    const auto lost = a.take(now);
+    BOOST_REQUIRE(lost.size() == 4u);
+    BOOST_TEST(b.deliver(lost[2], now));
+    BOOST_TEST(b.deliver(lost[0], now));
+    BOOST_TEST(!b.deliver(lost[1], now));
+}
+
 /// One round of ping-pong: a sends, b answers `think` ns later. Gives what b sent by itself
 /// before its answer, and with its answer.
 static std::pair<std::vector<int>, std::vector<int>> ping_pong(RcFixture& f, u64 think)
