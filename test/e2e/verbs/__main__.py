@@ -59,7 +59,7 @@ def run(names, hosts, table, options):
                 SUITES[name].suite(lab, table, options)
     except (VerbsError, subprocess.TimeoutExpired) as error:
         table.row(f"{names[0]}: the lab", fail=1,
-                  below=[str(error), *getattr(error, "detail", "").splitlines()[-40:]])
+                  below=[str(error), *getattr(error, "detail", "").splitlines()[-150:]])
 
 
 def main():

@@ -186,7 +186,6 @@ def cable_mbps():
 
 
 def port_rate(_):
-    """ibstat and ibstatus read these files."""
     mbps = cable_mbps()
     rate = read(f"{PORT}/rate")
     expect(float(rate.split()[0]) * 1000, mbps, f"rate '{rate}' in Mb/s")
@@ -210,6 +209,24 @@ def port_state(_):
     link = rdma(f"link show {DEVICE}/1")[0]
     for key, value in (("state", "ACTIVE"), ("physical_state", "LINK_UP"), ("netdev", "tbib0")):
         expect(link[key], value, f"{key} of rdma link")
+
+
+def ibstat(_):
+    folder = f"/sys/class/infiniband/{DEVICE}"
+    rate = read(f"{PORT}/rate")
+    shown = sh(f"ibstat {DEVICE}")
+    facts = dict(re.findall(r"^\s*([\w ]+): (\S.*)$", shown, re.M))
+    guid = "0x" + read(f"{folder}/node_guid").replace(":", "")
+    for name, value in (("State", "Active"), ("Physical state", "LinkUp"),
+                        ("Rate", rate.split()[0]), ("Link layer", "Ethernet"),
+                        ("Number of ports", "1"), ("Node GUID", guid),
+                        ("Firmware version", read(f"{folder}/fw_ver"))):
+        expect(facts.get(name), value, f"'{name}' of ibstat\n{shown}")
+    shown = sh(f"ibstatus {DEVICE}")
+    for text in ("4: ACTIVE", "5: LinkUp", rate, "Ethernet"):
+        if text not in shown:
+            raise Wrong(f"ibstatus does not say '{text}'\n{shown}")
+    return facts["Rate"]
 
 
 def identity(_):
@@ -542,8 +559,8 @@ def rdma_device_elsewhere(peer):
 
 
 GROUPS = {
-    "port": (("rate is the cable's", port_rate), ("state", port_state), ("identity", identity),
-             ("node description", node_description)),
+    "port": (("rate is the cable's", port_rate), ("state", port_state), ("ibstat", ibstat),
+             ("identity", identity), ("node description", node_description)),
     "ethtool": (("ethtool -i", driver_info), ("ethtool -g", ring_sizes),
                 ("ethtool -c, -C", coalescing), ("ethtool -k", features),
                 ("ethtool -S", network_counters)),
