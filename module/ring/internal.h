@@ -112,15 +112,29 @@ struct tbib_paths {
 };
 
 /**
- * struct tbib_inbox - what other contexts have told the link's worker
+ * struct tbib_told - what other contexts have told the link's worker
  * One place for each kind of message: a repeated one replaces the older.
  */
-struct tbib_inbox {
-	spinlock_t lock;	/* everything here */
+struct tbib_told {
 	bool request, response, logout, no_answer;
 	bool restart, replan;
 	u32 sn;			/* sequence bits of the newest, echoed */
 	struct tbib_login request_msg, response_msg, logout_msg;
+};
+
+/**
+ * struct tbib_inbox - of a link
+ * @told: for the worker
+ * @expects, @expected_sn: a question waits for an answer with these bits
+ * @replied: completed with @has_reply and @reply, which are its answer
+ */
+struct tbib_inbox {
+	spinlock_t lock;	/* everything here */
+	struct tbib_told told;
+	struct completion replied;
+	bool expects, has_reply;
+	u32 expected_sn;
+	struct tbib_login reply;
 };
 
 /**
@@ -160,7 +174,8 @@ struct tbib_link {
 	bool dying;
 	bool suspended;
 	bool no_paths_told;
-	u8 told_state;			/* last given to link_state */
+	u8 no_rings;			/* attempts that found none */
+	u8 told_state, told_why;	/* last given to link_state */
 	u64 added_guid;
 	void *priv;
 	char peer_name[64];
@@ -185,10 +200,29 @@ void tbib_link_remove(struct tbib_link *link);
 void tbib_link_suspend(struct tbib_link *link);
 void tbib_link_resume(struct tbib_link *link);
 void tbib_link_kick(struct tbib_link *link);
-void tbib_links_replan(struct tb_xdomain *xd);
+void tbib_link_again(struct tbib_link *link, bool replan);
+
+/* links.c */
+void tbib_links_add(struct tbib_link *link);
+void tbib_links_del(struct tbib_link *link);
+void tbib_links_deliver(const struct tbib_login *msg, u64 route, u32 sn);
+void tbib_links_replan(const struct tb_nhi *nhi);
 void tbib_links_restart(void);
-bool tbib_link_deliver(const struct tbib_login *msg, u64 route, u32 sn);
-void tbib_link_told(struct tbib_link *link, const struct tbib_login *answer);
+unsigned int tbib_links_on(const struct tb_nhi *nhi);
+
+/* inbox.c */
+void tbib_inbox_init(struct tbib_inbox *box);
+void tbib_inbox_put(struct tbib_inbox *box, const struct tbib_login *msg,
+		    u32 sn);
+void tbib_inbox_answered(struct tbib_inbox *box, const struct tbib_login *msg,
+			 u32 sn);
+void tbib_inbox_expect(struct tbib_inbox *box, u32 sn);
+bool tbib_inbox_wait(struct tbib_inbox *box, unsigned int timeout,
+		     struct tbib_login *answer);
+void tbib_inbox_outcome(struct tbib_inbox *box,
+			const struct tbib_login *answer);
+void tbib_inbox_again(struct tbib_inbox *box, bool replan);
+void tbib_inbox_take(struct tbib_inbox *box, struct tbib_told *told);
 
 /* login.c */
 int tbib_login_init(void);

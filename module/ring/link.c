@@ -12,10 +12,7 @@
 /* After the rings stopped, DMA that was under way may still write a buffer. */
 #define QUARANTINE_MS	10
 #define NHI_RETRY	msecs_to_jiffies(50)
-
-static LIST_HEAD(links);
-static DEFINE_SPINLOCK(links_lock);	/* links, next_id */
-static u32 next_id = 1;
+#define NO_RINGS_SAID	4	/* attempts, within about a second */
 
 /**
  * tbib_link_kick() - have the worker look at the inbox; any context
@@ -24,77 +21,6 @@ static u32 next_id = 1;
 void tbib_link_kick(struct tbib_link *link)
 {
 	mod_delayed_work(tbib_wq, &link->work, 0);
-}
-
-static bool is_for(const struct tbib_link *link, const struct tbib_login *msg,
-		   u64 route)
-{
-	return link->route == route &&
-	       !memcmp(link->remote_uuid.b, msg->uuid, UUID_SIZE) &&
-	       !memcmp(link->local_uuid.b, msg->peer_uuid, UUID_SIZE);
-}
-
-static void put_in_box(struct tbib_inbox *box, const struct tbib_login *msg,
-		       u32 sn)
-{
-	spin_lock_bh(&box->lock);
-	box->sn = sn;
-	if (msg->type == TBIB_LOGOUT) {
-		box->logout = true;
-		box->logout_msg = *msg;
-	} else {
-		box->request = true;
-		box->request_msg = *msg;
-	}
-	spin_unlock_bh(&box->lock);
-}
-
-/**
- * tbib_link_deliver() - give the peer's request to the link that it is for
- * @msg: the request
- * @route: at which port of ours it came in
- * @sn: its sequence bits
- *
- * By both router UUIDs and the local route: one alone is not unique when two
- * cables join the same two hosts. Process context, does not sleep.
- * Return: false when there is no such link.
- */
-bool tbib_link_deliver(const struct tbib_login *msg, u64 route, u32 sn)
-{
-	struct tbib_link *link;
-	bool found = false;
-
-	spin_lock(&links_lock);
-	list_for_each_entry(link, &links, list) {
-		if (!is_for(link, msg, route))
-			continue;
-		put_in_box(&link->inbox, msg, sn);
-		tbib_link_kick(link);
-		found = true;
-		break;
-	}
-	spin_unlock(&links_lock);
-	return found;
-}
-
-/**
- * tbib_link_told() - the request of a link is over
- * @link: the cable
- * @answer: what the peer said, or NULL when it said nothing
- */
-void tbib_link_told(struct tbib_link *link, const struct tbib_login *answer)
-{
-	struct tbib_inbox *box = &link->inbox;
-
-	spin_lock_bh(&box->lock);
-	if (answer) {
-		box->response = true;
-		box->response_msg = *answer;
-	} else {
-		box->no_answer = true;
-	}
-	spin_unlock_bh(&box->lock);
-	tbib_link_kick(link);
 }
 
 /* ---- what the machine asks for (TBIB_LA_*); mutex held ---------------- */
@@ -152,6 +78,18 @@ static void close_session(struct tbib_link *link)
 	link->fsm.mine.n_ring = 0;
 }
 
+/* Another cable may be about to give one back: said when it lasts. */
+static void found_rings(struct tbib_link *link, bool found)
+{
+	if (found) {
+		link->no_rings = 0;
+		return;
+	}
+	if (link->no_rings < NO_RINGS_SAID && ++link->no_rings == NO_RINGS_SAID)
+		dev_err(&link->xd->dev,
+			"tbib: no ring pair of the host router is free for this cable\n");
+}
+
 /* Rings run and have buffers when this is done: then the peer may be told. */
 static void open_session(struct tbib_link *link)
 {
@@ -160,6 +98,7 @@ static void open_session(struct tbib_link *link)
 
 	link->planned = tbib_plan_rings(link);
 	n = tbib_free_rings(link, link->planned);
+	found_rings(link, n);
 	if (!n)
 		return;
 	paths = tbib_paths_new(link, n);
@@ -305,6 +244,19 @@ static void say_refused(struct tbib_link *link)
 static void event(struct tbib_link *link, enum tbib_link_event ev,
 		  const struct tbib_login *msg);
 
+/* Why the link is not up: enum tbib_login_status or TBIB_LINK_NO_RINGS. */
+static u8 why(const struct tbib_link *link)
+{
+	const struct tbib_link_fsm *f = &link->fsm;
+
+	if (f->state != TBIB_LINK_LOGIN)
+		return f->refused;
+	if (link->no_rings == NO_RINGS_SAID)
+		return TBIB_LINK_NO_RINGS;
+	return f->peer.session && !f->peer.ready ? TBIB_LOGIN_AGAIN :
+						   TBIB_LOGIN_OK;
+}
+
 /* In the order that proto/login.h asks for. */
 static void act(struct tbib_link *link, u32 todo)
 {
@@ -335,39 +287,16 @@ static void event(struct tbib_link *link, enum tbib_link_event ev,
 
 	trace_tbib_link(link->id, ev, old, link->fsm.state, todo);
 	act(link, todo);
-	if (link->fsm.state == link->told_state)
+	if (link->fsm.state == link->told_state && why(link) == link->told_why)
 		return;
 	link->told_state = link->fsm.state;
+	link->told_why = why(link);
 	tbib_fops->link_state(link);
 }
 
 /* ---- the worker ------------------------------------------------------ */
 
-static void take_inbox(struct tbib_link *link, struct tbib_inbox *in)
-{
-	struct tbib_inbox *box = &link->inbox;
-
-	spin_lock_bh(&box->lock);
-	in->request = box->request;
-	in->response = box->response;
-	in->no_answer = box->no_answer;
-	in->logout = box->logout;
-	in->restart = box->restart;
-	in->replan = box->replan;
-	in->sn = box->sn;
-	in->request_msg = box->request_msg;
-	in->response_msg = box->response_msg;
-	in->logout_msg = box->logout_msg;
-	box->request = false;
-	box->response = false;
-	box->no_answer = false;
-	box->logout = false;
-	box->restart = false;
-	box->replan = false;
-	spin_unlock_bh(&box->lock);
-}
-
-static void handle(struct tbib_link *link, const struct tbib_inbox *in)
+static void handle(struct tbib_link *link, const struct tbib_told *in)
 {
 	const struct tbib_link_fsm *f = &link->fsm;
 
@@ -419,7 +348,7 @@ static void link_work(struct work_struct *work)
 {
 	struct tbib_link *link = container_of(to_delayed_work(work),
 					      struct tbib_link, work);
-	struct tbib_inbox *in;
+	struct tbib_told *in;
 
 	in = kzalloc(sizeof(*in), GFP_KERNEL);
 	mutex_lock(&link->mutex);
@@ -435,7 +364,7 @@ static void link_work(struct work_struct *work)
 		read_peer_name(link);
 		event(link, TBIB_LE_PEER, NULL);
 	}
-	take_inbox(link, in);
+	tbib_inbox_take(&link->inbox, in);
 	handle(link, in);
 	set_timer(link);
 out:
@@ -462,7 +391,7 @@ struct tbib_link *tbib_link_new(struct tb_service *svc)
 	if (!link)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&link->mutex);
-	spin_lock_init(&link->inbox.lock);
+	tbib_inbox_init(&link->inbox);
 	INIT_DELAYED_WORK(&link->work, link_work);
 	INIT_WORK(&link->asking, tbib_login_ask);
 	tbib_link_fsm_init(&link->fsm);
@@ -479,14 +408,14 @@ struct tbib_link *tbib_link_new(struct tb_service *svc)
 /**
  * tbib_link_start() - from here on it logs in, for ever
  * @link: from tbib_link_new()
+ *
+ * Other cables of its NHI may have to give up a ring pair. When a cable goes,
+ * they take it back at their next login: no traffic is disturbed for that.
  */
 void tbib_link_start(struct tbib_link *link)
 {
-	spin_lock(&links_lock);
-	link->id = next_id++;
-	list_add_tail(&link->list, &links);
-	spin_unlock(&links_lock);
-	tbib_link_kick(link);
+	tbib_links_add(link);
+	tbib_links_replan(link->tb_nhi);
 }
 
 /*
@@ -510,19 +439,17 @@ static void take_down(struct tbib_link *link)
  */
 void tbib_link_remove(struct tbib_link *link)
 {
-	spin_lock(&links_lock);
-	list_del(&link->list);
-	spin_unlock(&links_lock);
-
 	mutex_lock(&link->mutex);
-	link->dying = true;	/* nothing more is asked */
+	WRITE_ONCE(link->dying, true);	/* nothing more is asked */
 	mutex_unlock(&link->mutex);
-	/* the question comes first: there is one request in flight per peer */
+	/* the question comes first: there is one in flight per peer */
 	cancel_work_sync(&link->asking);
 	mutex_lock(&link->mutex);
 	take_down(link);
 	forget_node(link);
 	mutex_unlock(&link->mutex);
+
+	tbib_links_del(link);	/* until here the logout's answer finds it */
 	/* in this order: the one kicks the other, but not the reverse now */
 	cancel_work_sync(&link->asking);
 	cancel_delayed_work_sync(&link->work);
@@ -561,48 +488,22 @@ void tbib_link_resume(struct tbib_link *link)
 	tbib_link_kick(link);
 }
 
-static void restart(struct tbib_link *link, bool replan)
-{
-	spin_lock_bh(&link->inbox.lock);
-	if (replan)
-		link->inbox.replan = true;
-	else
-		link->inbox.restart = true;
-	spin_unlock_bh(&link->inbox.lock);
-	tbib_link_kick(link);
-}
-
 /**
- * tbib_links_replan() - look at the ring plan once more
- * @xd: the cable
+ * tbib_link_again() - log in again; any context
+ * @link: the cable
+ * @replan: only if the ring plan says something else than it did
  */
-void tbib_links_replan(struct tb_xdomain *xd)
+void tbib_link_again(struct tbib_link *link, bool replan)
 {
-	struct tbib_link *link;
-
-	spin_lock(&links_lock);
-	list_for_each_entry(link, &links, list)
-		if (link->xd == xd)
-			restart(link, true);
-	spin_unlock(&links_lock);
-}
-
-/** tbib_links_restart() - what we say of ourselves has changed */
-void tbib_links_restart(void)
-{
-	struct tbib_link *link;
-
-	spin_lock(&links_lock);
-	list_for_each_entry(link, &links, list)
-		restart(link, false);
-	spin_unlock(&links_lock);
+	tbib_inbox_again(&link->inbox, replan);
+	tbib_link_kick(link);
 }
 
 /* ---- what the fabric asks -------------------------------------------- */
 
 void tbib_link_restart(struct tbib_link *link)
 {
-	restart(link, false);
+	tbib_link_again(link, false);
 }
 
 void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info)
@@ -618,7 +519,7 @@ void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info)
 	memset(info, 0, sizeof(*info));
 	info->id = link->id;
 	info->state = link->fsm.state;
-	info->refused = link->fsm.refused;
+	info->refused = why(link);
 	info->peer_guid = link->fsm.peer.node_guid;
 	info->peer_nonce = link->fsm.peer.boot_nonce;
 	info->local_uuid = link->local_uuid;
@@ -629,20 +530,6 @@ void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info)
 	info->width = width < ARRAY_SIZE(lanes) ? lanes[width] : 0;
 	info->n_ring = link->n_ring;
 	strscpy(info->peer_name, link->peer_name, sizeof(info->peer_name));
-}
-
-void tbib_link_for_each(void (*fn)(const struct tbib_link_info *info,
-				   void *arg), void *arg)
-{
-	struct tbib_link_info info;
-	struct tbib_link *link;
-
-	spin_lock(&links_lock);
-	list_for_each_entry(link, &links, list) {
-		tbib_link_get_info(link, &info);
-		fn(&info, arg);
-	}
-	spin_unlock(&links_lock);
 }
 
 void tbib_link_set_priv(struct tbib_link *link, void *priv)

@@ -12,6 +12,12 @@
  *
  * Everything goes as an XDomain response packet, as thunderbolt_net's messages
  * do: every connection manager passes those on.
+ *
+ * Questions and answers alike are sent by tb_xdomain_response(), and nothing of
+ * our UUID is left to the core to match. It would look for the request of a
+ * packet by route and UUID only, and takes a response that is being sent for
+ * one: an answer that comes twice or late would complete what it had nothing to
+ * do with, whose memory tb_cfg_request() then uses after it was freed.
  */
 #include <linux/atomic.h>
 #include <linux/unaligned.h>
@@ -70,11 +76,7 @@ static enum tbib_login_status decode(const u32 *msg, size_t size,
 	return tbib_login_decode(buf, sizeof(buf), l);
 }
 
-/*
- * Runs in the worker of the control channel's ring: whatever waits for the
- * channel or for tb->lock would wait for ever here. Only queues.
- */
-static int receive(const u32 *msg, size_t size)
+static void receive(const u32 *msg, size_t size)
 {
 	struct tbib_login l;
 	u64 route;
@@ -84,29 +86,28 @@ static int receive(const u32 *msg, size_t size)
 		break;
 	case TBIB_LOGIN_BAD_VERSION:
 		/* told to the machine by its version; it refuses */
-		if (l.type == TBIB_LOGIN_REQUEST)
+		if (l.type != TBIB_LOGOUT)
 			break;
-		return 0;
+		return;
 	default:
-		return 0;
+		return;
 	}
-	/* answers go to the one who asked: not ours to handle */
-	if (l.type == TBIB_LOGIN_RESPONSE)
-		return 0;
 	route = ((u64)msg[0] << 32 | msg[1]) & ~BIT_ULL(63);
-	tbib_link_deliver(&l, route, msg[2] & SN_MASK);
-	return 1;
+	tbib_links_deliver(&l, route, msg[2] & SN_MASK);
 }
 
+/*
+ * Runs in the worker of the control channel's ring: whatever waits for the
+ * channel or for tb->lock would wait for ever here. Only queues.
+ * Return: 1, the core shall do nothing more with it.
+ */
 static int callback(const void *buf, size_t size, void *data)
 {
-	int ret;
-
 	atomic_inc(&in_callback);
-	ret = receive(buf, size);
+	receive(buf, size);
 	if (atomic_dec_and_test(&in_callback))
 		wake_up(&callback_left);
-	return ret;
+	return 1;
 }
 
 static struct tb_protocol_handler handler = {
@@ -114,30 +115,24 @@ static struct tb_protocol_handler handler = {
 	.callback = callback,
 };
 
-/*
- * One request and its answer. Any error packet of the domain counts as success
- * with twelve bytes in the buffer, so only a whole login of the right peer and
- * type is one.
- */
-static int request(struct tbib_link *link, const struct tbib_login *ask,
-		   struct tbib_login *answer, u32 sn, unsigned int timeout)
+static u32 sn_of(u32 n)
 {
-	u32 reply[MSG_MAX / 4] = {};
-	int ret;
+	return (n << SN_SHIFT) & SN_MASK;
+}
 
+/*
+ * One question and its answer; one at a time for each link. May sleep.
+ * Return: whether the peer has answered.
+ */
+static bool request(struct tbib_link *link, const struct tbib_login *ask,
+		    struct tbib_login *answer, u32 sn, unsigned int timeout)
+{
 	encode(link->question, link->route, sn, ask);
-	ret = tb_xdomain_request(link->xd, link->question, MSG_BYTES,
-				 TB_CFG_PKG_XDOMAIN_RESP, reply, sizeof(reply),
-				 TB_CFG_PKG_XDOMAIN_RESP, timeout);
-	if (ret)
-		return ret;
-	if (decode(reply, sizeof(reply), answer) == TBIB_LOGIN_BAD)
-		return -EPROTO;
-	if (answer->type != TBIB_LOGIN_RESPONSE ||
-	    memcmp(answer->uuid, link->remote_uuid.b, UUID_SIZE) ||
-	    memcmp(answer->peer_uuid, link->local_uuid.b, UUID_SIZE))
-		return -EPROTO;
-	return 0;
+	tbib_inbox_expect(&link->inbox, sn);
+	if (tb_xdomain_response(link->xd, link->question, MSG_BYTES,
+				TB_CFG_PKG_XDOMAIN_RESP))
+		timeout = 0;
+	return tbib_inbox_wait(&link->inbox, timeout, answer);
 }
 
 /**
@@ -148,20 +143,21 @@ void tbib_login_ask(struct work_struct *work)
 {
 	struct tbib_link *link = container_of(work, struct tbib_link, asking);
 	struct tbib_login ask, answer;
-	int ret;
+	bool over, answered;
 
 	mutex_lock(&link->mutex);
 	ask = link->fsm.mine;
 	ask.type = TBIB_LOGIN_REQUEST;
 	ask.peer_session = link->fsm.peer.session;
-	ret = link->dying || link->suspended ? -ESHUTDOWN : 0;
+	over = link->dying || link->suspended;
 	mutex_unlock(&link->mutex);
-	if (ret)
+	if (over)
 		return;
 
-	ret = request(link, &ask, &answer, ask.session << SN_SHIFT,
-		      ASK_TIMEOUT);
-	tbib_link_told(link, ret ? NULL : &answer);
+	answered = request(link, &ask, &answer, sn_of(ask.session),
+			   ASK_TIMEOUT);
+	tbib_inbox_outcome(&link->inbox, answered ? &answer : NULL);
+	tbib_link_kick(link);
 }
 
 /**
@@ -195,7 +191,8 @@ void tbib_login_logout(struct tbib_link *link)
 	ask.type = TBIB_LOGOUT;
 	ask.ready = false;
 	ask.n_ring = 0;
-	request(link, &ask, &answer, 0, LOGOUT_TIMEOUT);
+	/* what answers a login of this session late is no answer to this */
+	request(link, &ask, &answer, sn_of(ask.session + 1), LOGOUT_TIMEOUT);
 }
 
 /** tbib_login_init() - listen for the peers' requests */

@@ -110,7 +110,7 @@ static void network_changed(struct device *dev)
 	struct tb_service *svc = tb_to_service(dev);
 
 	if (svc && !strcmp(svc->key, "network"))
-		tbib_links_replan(tb_service_parent(svc));
+		tbib_links_replan(tb_service_parent(svc)->tb->nhi);
 }
 
 static int bus_event(struct notifier_block *nb, unsigned long event, void *data)

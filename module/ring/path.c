@@ -10,20 +10,31 @@
 
 /* ---- the plan (design D6) -------------------------------------------- */
 
-static int is_network(struct device *dev, void *xd)
+struct networks {
+	const struct tb_nhi *nhi;
+	unsigned int n;
+};
+
+static int count_network(struct device *dev, void *arg)
 {
 	struct tb_service *svc = tb_to_service(dev);
+	struct networks *nets = arg;
 
 	/* the peer publishes it, and thunderbolt_net is loaded here */
-	return svc && tb_service_parent(svc) == xd &&
-	       !strcmp(svc->key, "network") && dev->driver;
+	if (svc && !strcmp(svc->key, "network") && dev->driver &&
+	    tb_service_parent(svc)->tb->nhi == nets->nhi)
+		nets->n++;
+	return 0;
 }
 
-/* Not by the children of @xd: a service is probed before it is one. */
-static bool has_network(struct tb_xdomain *xd)
+/* Not by an XDomain's children: a service is probed before it is one. */
+static unsigned int networks(const struct tb_nhi *nhi)
 {
-	return bus_for_each_dev(tbib_service_driver.driver.bus, NULL, xd,
-				is_network);
+	struct networks nets = { .nhi = nhi };
+
+	bus_for_each_dev(tbib_service_driver.driver.bus, NULL, &nets,
+			 count_network);
+	return nets.n;
 }
 
 static unsigned int free_pairs(struct tb_nhi *nhi)
@@ -50,16 +61,19 @@ static unsigned int data_pairs(struct tb_nhi *nhi)
  * tbib_plan_rings() - ring pairs that a link may have
  * @link: the cable
  *
- * Two, express and bulk. One on an NHI with two pairs when thunderbolt_net is
- * on the same cable: it takes its pair only when its interface is brought up,
- * so the last pair is left to it. What is free now is looked at elsewhere.
+ * Two, express and bulk, when the NHI's pairs allow for it: its cables share
+ * them, and each with thunderbolt_net on it keeps one for that, which takes it
+ * only when its interface is brought up. One at least. What is free now is
+ * looked at elsewhere. May sleep.
  */
 unsigned int tbib_plan_rings(struct tbib_link *link)
 {
-	if (data_pairs(link->tb_nhi) <= TBIB_PLAN_RINGS &&
-	    has_network(link->xd))
-		return 1;
-	return TBIB_PLAN_RINGS;
+	unsigned int pairs = data_pairs(link->tb_nhi);
+	unsigned int nets = networks(link->tb_nhi);
+	unsigned int cables = max(tbib_links_on(link->tb_nhi), 1u);
+
+	pairs -= min(nets, pairs);
+	return clamp(pairs / cables, 1u, (unsigned int)TBIB_PLAN_RINGS);
 }
 
 /**

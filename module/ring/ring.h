@@ -40,6 +40,9 @@ struct tbib_nhi {
 	int domain;		/* N of domainN */
 };
 
+/* Beside enum tbib_login_status, never on the wire: no ring pair is free. */
+#define TBIB_LINK_NO_RINGS	(TBIB_LOGIN_BAD + 1)
+
 /**
  * struct tbib_link_info - a cable, for the fabric, netlink and doctor
  * @id: small number, unique while the module is loaded
@@ -47,7 +50,7 @@ struct tbib_nhi {
 struct tbib_link_info {
 	u32 id;
 	u8 state;		/* enum tbib_link_state */
-	u8 refused;		/* enum tbib_login_status */
+	u8 refused;		/* enum tbib_login_status or TBIB_LINK_NO_RINGS */
 	u64 peer_guid;
 	u64 peer_nonce;
 	uuid_t local_uuid, remote_uuid;

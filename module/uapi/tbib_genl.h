@@ -76,7 +76,7 @@ enum {
 	TBIB_LINK_A_ID,		/* u32 */
 	TBIB_LINK_A_STATE,	/* u8: enum tbib_link_state of proto/login.h:
 				 * 0 down 1 login 2 paths 3 up 4 refused */
-	TBIB_LINK_A_REFUSED,	/* u8: why, enum tbib_login_status */
+	TBIB_LINK_A_REFUSED,	/* u8: why, enum tbib_login_status, or 5: no ring pair is free */
 	TBIB_LINK_A_AUTHORISED,	/* u8 */
 	TBIB_LINK_A_PEER_GUID,	/* u64 */
 	TBIB_LINK_A_PEER_MAC,	/* 6 bytes */

@@ -141,8 +141,9 @@ const char* name(LinkState s)
 const char* refused_text(uint8_t code)
 {
     static constexpr const char* texts[] = {
-        "nothing", "peer is not ready", "peer speaks another version of the tbib protocol",
-        "peer has the same node GUID as this host", "peer sent a malformed login"};
+        "", "peer is not ready", "peer speaks another version of the tbib protocol",
+        "peer has the same node GUID as this host", "peer sent a malformed login",
+        "no ring pair of the host router is free"};
     return code < std::size(texts) ? texts[code] : "unknown reason";
 }
 

@@ -32,7 +32,7 @@ struct Node {
 
 enum class LinkState : uint8_t { Down = 0, Login = 1, Paths = 2, Up = 3, Refused = 4 };
 const char* name(LinkState s);
-/// Why a link is refused (enum tbib_login_status).
+/// Why a link is refused or does not come up; empty for 0.
 const char* refused_text(uint8_t code);
 
 /// One cable.

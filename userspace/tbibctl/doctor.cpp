@@ -40,14 +40,15 @@ void check_module(const Facts& f, Findings& out)
 void check_link(const json& l, const std::string& policy, Findings& out)
 {
     const std::string state = l.value("state", "");
+    const std::string why = l.value("refused", "");
     const auto what = fmt::format("link {} to {} ({})", l.value("id", 0), l.value("peer_name", ""),
                                   l.value("peer", ""));
     if (state == "refused")
-        out.push_back({Level::Problem, what + " is refused: " + l.value("refused", ""),
+        out.push_back({Level::Problem, what + " is refused: " + why,
                        "both hosts need the same version of tbib; a cloned host needs a machine-id of its own: "
                        "rm /etc/machine-id && systemd-machine-id-setup, then reboot it"});
     else if (state != "up")
-        out.push_back({Level::Problem, what + " is not up yet: " + state,
+        out.push_back({Level::Problem, what + " is not up yet: " + state + (why.empty() ? "" : ", " + why),
                        "wait a few seconds; else look at the peer: is tbibd running there?"});
     else if (!l.value("authorised", false))
         out.push_back({Level::Problem, what + " is not authorised (policy " + policy + ")",

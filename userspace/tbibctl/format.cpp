@@ -20,8 +20,8 @@ std::string join(const json& list)
 std::string link_line(const json& l)
 {
     std::string state = l.value("state", "");
-    if (state == "refused")
-        state += ": " + l.value("refused", "");
+    if (const std::string why = l.value("refused", ""); !why.empty())
+        state += ": " + why;
     else if (state == "up" && !l.value("authorised", false))
         state += ", not authorised";
     const uint64_t mbps = l.value("speed_gbps", 0ull) * l.value("width", 0ull) * 1000;

@@ -192,7 +192,8 @@ void App::apply(const nl::Event& e)
                                    nl::refused_text(l.refused)),
                        {{"TBIB_LINK", std::to_string(l.id)}, {"TBIB_PEER", to_string(l.peer)}});
         else
-            log::info("link {} to {}: {}", l.id, l.peer_name, nl::name(l.state));
+            log::info("link {} to {}: {}{}{}", l.id, l.peer_name, nl::name(l.state),
+                      l.refused ? ", " : "", nl::refused_text(l.refused));
         engine_.on_link(l);
     }
 }

@@ -49,7 +49,7 @@ json link_json(const nl::Link& l)
 {
     return {{"id", l.id},
             {"state", nl::name(l.state)},
-            {"refused", l.state == nl::LinkState::Refused ? nl::refused_text(l.refused) : ""},
+            {"refused", nl::refused_text(l.refused)},
             {"authorised", l.authorised},
             {"peer", to_string(l.peer)},
             {"peer_name", l.peer_name},

@@ -113,6 +113,31 @@ BOOST_AUTO_TEST_CASE(daemon_restarts_and_dies_during_traffic) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// The core looks for the request of each packet that it is left to match, and can take a response that is being sent
+// for one, which it then uses after it was freed (docs/thunderbolt.md).
+BOOST_AUTO_TEST_CASE(the_core_matches_no_login) {
+    Fabric f;
+    // Our UUID's first dword; "tb_event" is each packet that comes, "tb_rx" those that no protocol's handler kept.
+    const auto traced = [&](const std::string& event, const std::string& text) {
+        return std::stoul(f.host(0).must("grep ' " + event + ":' /sys/kernel/tracing/trace | grep -c '" + text + "'; exit 0"));
+    };
+    tblab::FaultSpec fault;
+    fault.service_repeat = 3;
+    for (const auto direction : {tblab::Direction::a_to_b, tblab::Direction::b_to_a}) {
+        f.lab().emulator().set_fault(f.lab().cable(0), direction, fault);
+    }
+    f.host(0).must("mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; "
+                   "echo 1 >/sys/kernel/tracing/events/thunderbolt/enable");
+    f.host(1).must("rmmod tbib", 30s);
+    f.load_module(1);
+    BOOST_TEST(f.wait_active(40s));
+    const std::string ours = "0xd0476a3f", discovery = "0x0ed738b6";
+    BOOST_TEST(tblab::eventually([&] { return traced("tb_rx", discovery) > 0U; }, 20s));
+    BOOST_TEST(traced("tb_event", ours) > 10U);
+    BOOST_TEST(traced("tb_rx", ours) == 0U);
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_CASE(module_goes_and_comes) {
     Fabric f;
     for (int round = 0; round < 3; ++round) {

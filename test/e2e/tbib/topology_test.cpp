@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** More than one cable: a chain of three hosts, and two cables between two. */
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <thread>
@@ -20,9 +21,12 @@ const std::string kCheck = "/opt/tbib/verbs_check -d tbib0 ";
 
 BOOST_AUTO_TEST_SUITE(tbib_topology)
 
-BOOST_AUTO_TEST_CASE(ends_of_a_chain_of_three) {
+// The router in the middle has twelve ring pairs, or three: then each cable gets one.
+BOOST_DATA_TEST_CASE(ends_of_a_chain_of_three, boost::unit_test::data::make({"intel", "strix"}), preset) {
     FabricOptions o;
     o.hosts = 3;
+    o.preset = preset;
+    o.kernel = o.preset == "strix" ? "newest" : "stable";
     Fabric f(o);
     const auto far = f.address(2);
     BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), far, 3) == 0; }, 20s));
@@ -31,6 +35,31 @@ BOOST_AUTO_TEST_CASE(ends_of_a_chain_of_three) {
     f.pair("ibv_rc_pingpong -d tbib0 -g 1 -n 100 -c", "ibv_rc_pingpong -d tbib0 -g 1 -n 100 -c @", 60s, 2, 0);
     BOOST_TEST(f.counter(1, "transit_trains") > 0U);
     BOOST_TEST(f.host(0).must("/opt/tbib/tbibctl status").find("via ") != std::string::npos);
+    BOOST_TEST(f.complaints() == "");
+}
+
+// The first cable has both of three ring pairs that carry data, until the second comes.
+BOOST_AUTO_TEST_CASE(a_second_cable_gets_a_ring_pair_of_the_first) {
+    FabricOptions o;
+    o.hosts = 3;
+    o.preset = "strix";
+    o.plugged = false;
+    Fabric f(o);
+    const auto links = [&](const char* pairs) {
+        return f.host(1).must(fmt::format("/opt/tbib/tbibctl status | grep -c 'link .* up .* {} ring pair'; exit 0", pairs));
+    };
+    f.lab().plug(0);
+    BOOST_REQUIRE(tblab::eventually([&] { return links("2") == "1\n"; }, 30s));
+    BOOST_REQUIRE(tblab::eventually([&] { return lost_pings(f.host(0), f.address(1), 1) == 0; }, 20s));
+    auto server = f.host(1).start(kCheck + "-n 1000 -q 2");
+    auto client = f.host(0).start("sleep 1; " + kCheck + "-n 1000 -q 2 " + f.address(1));
+    std::this_thread::sleep_for(2s);
+    f.lab().plug(1);
+    BOOST_TEST(tblab::eventually([&] { return links("1") == "2\n"; }, 30s));
+    BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), f.address(2), 3) == 0; }, 20s));
+    const auto c = client.wait(120s);
+    BOOST_TEST(c.rc == 0, c.out + c.err);
+    BOOST_TEST(server.wait(20s).rc == 0);
     BOOST_TEST(f.complaints() == "");
 }
 

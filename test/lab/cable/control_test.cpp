@@ -177,6 +177,31 @@ BOOST_AUTO_TEST_CASE(lost_and_damaged_packets)
     BOOST_TEST(lab.a->answer().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(repeated_packets_of_services)
+{
+    TwoHosts lab;
+    lab.bring_up();
+    FaultSpec spec;
+    spec.service_repeat = 2;
+    lab.fabric.set_fault(lab.cable_id, Direction::a_to_b, spec);
+    ControlPacket discovery = xdomain(PacketType::xdomain_request, 1, 0);
+    discovery.dwords.resize(3);
+    discovery.dwords.insert(discovery.dwords.end(),
+                            {0x0ed738b6, 0xbb40ff42, 0xe290c297, 0x07ffb2c0, 4});
+    const auto arrived = [&lab](const ControlPacket& packet) {
+        lab.a->send_control(packet);
+        lab.after(5ms);
+        unsigned n = 0;
+        while (lab.b->answer())
+            ++n;
+        return n;
+    };
+    BOOST_TEST(arrived(xdomain(PacketType::xdomain_response, 1, 7)) == 3u);
+    BOOST_TEST(arrived(discovery) == 1u);
+    lab.fabric.clear_faults();
+    BOOST_TEST(arrived(xdomain(PacketType::xdomain_response, 1, 7)) == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(delayed_packets_die_with_the_link)
 {
     TwoHosts lab;

@@ -10,6 +10,7 @@ namespace {
 
 /** A byte range of XDomain UUIDs that no real router uses as a prefix. */
 constexpr std::uint64_t default_uid = 0x7462'6c61'6200'0000; // "tblab"
+constexpr Time copy_gap = std::chrono::milliseconds(1); // of FaultSpec::service_repeat
 
 } // namespace
 
@@ -293,14 +294,22 @@ void Fabric::carry(Cable& cable, unsigned side, const router::ControlPacket& pac
     }
     const auto type = static_cast<std::uint8_t>(packet.type);
     const Time delay = wire.faults.spec().delay;
+    const unsigned copies = router::is_discovery(packet) ? 0 : wire.faults.spec().service_repeat;
+    for (unsigned i = 0; i <= copies; ++i)
+        arrive(cable, *far.host, type, bytes, delay + i * copy_gap);
+}
+
+/** Gives a control packet to a host when it has been on the wire for @p delay. */
+void Fabric::arrive(Cable& cable, Host& host, std::uint8_t type,
+                    const std::vector<std::byte>& bytes, Time delay)
+{
     if (delay.count() == 0) {
-        far.host->send_control(type, std::move(bytes));
+        host.send_control(type, bytes);
         return;
     }
-    clock_.after(delay, [&cable, host = far.host, type, bytes = std::move(bytes),
-                         session = cable.session] {
+    clock_.after(delay, [&cable, &host, type, bytes, session = cable.session] {
         if (cable.up() && cable.session == session)
-            host->send_control(type, bytes);
+            host.send_control(type, bytes);
     });
 }
 

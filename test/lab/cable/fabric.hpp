@@ -63,6 +63,8 @@ private:
     void control_packet(Host& host, const nhi::Frame& frame);
     void inter_domain(Host& host, unsigned port, const router::ControlPacket& packet);
     void carry(Cable& cable, unsigned side, const router::ControlPacket& packet);
+    void arrive(Cable& cable, Host& host, std::uint8_t type, const std::vector<std::byte>& bytes,
+                Time delay);
 
     Clock clock_;
     std::vector<std::unique_ptr<Host>> hosts_;

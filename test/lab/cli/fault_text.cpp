@@ -139,6 +139,8 @@ constexpr FaultWord fault_words[] = {
      [](FaultSpec& f, std::string_view v) { f.control_crc_error = probability(v); }},
     {"control-crc-error-next", "N", "damage the next N control packets",
      [](FaultSpec& f, std::string_view v) { f.control_crc_error_next = small_number(v); }},
+    {"service-repeat", "N", "deliver a service's control packet N more times, 1 ms apart",
+     [](FaultSpec& f, std::string_view v) { f.service_repeat = small_number(v); }},
     {"unplug-at", "N", "pull the cable when frame N is sent",
      [](FaultSpec& f, std::string_view v) { f.unplug_at = number(v); }},
     {"dead", "", "swallow everything and report nothing",

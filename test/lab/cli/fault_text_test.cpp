@@ -17,7 +17,8 @@ BOOST_AUTO_TEST_CASE(words_set_their_fields)
 {
     const auto fault = parse_faults(
         {"drop=0.001", "drop-frames=1000,1001", "crc-error=1", "delay=200us", "rate=10g",
-         "overrun", "control-drop-next=3", "unplug-at=5000", "dead", "seed=7"});
+         "overrun", "control-drop-next=3", "service-repeat=2",
+         "unplug-at=5000", "dead", "seed=7"});
     BOOST_TEST(fault.drop == 0.001);
     BOOST_TEST(fault.drop_frames == (std::vector<std::uint64_t>{1000, 1001}),
                boost::test_tools::per_element());
@@ -26,6 +27,7 @@ BOOST_AUTO_TEST_CASE(words_set_their_fields)
     BOOST_TEST(fault.rate == 10000000000U);
     BOOST_TEST(fault.overrun);
     BOOST_TEST(fault.control_drop_next == 3U);
+    BOOST_TEST(fault.service_repeat == 2U);
     BOOST_TEST(fault.unplug_at == 5000U);
     BOOST_TEST(fault.dead);
     BOOST_TEST(fault.seed == 7U);

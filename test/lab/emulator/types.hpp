@@ -76,6 +76,7 @@ struct FaultSpec {
     unsigned control_drop_next = 0;                ///< so many next ones are lost
     double control_crc_error = 0;                  ///< delivered with a wrong CRC
     unsigned control_crc_error_next = 0;           ///< so many next ones get a wrong CRC
+    unsigned service_repeat = 0;                   ///< copies of each packet of a service, 1 ms apart
     // The cable itself.
     std::uint64_t unplug_at = 0;                   ///< unplug when this data frame is sent
     bool dead = false;                             ///< swallow everything, report nothing

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/lab/router/control_packet.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace tblab::router {
@@ -31,7 +32,17 @@ void append_be(std::vector<std::byte>& out, std::uint32_t value)
         out.push_back(static_cast<std::byte>(value >> shift));
 }
 
+/** b638d70e-42ff-40bb-97c2-90e2c0b2ff07, as dwords 3 to 6 have it. */
+constexpr std::array<std::uint32_t, 4> discovery_uuid{0x0ed738b6, 0xbb40ff42, 0xe290c297,
+                                                      0x07ffb2c0};
+
 } // namespace
+
+bool is_discovery(const ControlPacket& packet)
+{
+    return packet.dwords.size() >= 7 &&
+           std::equal(discovery_uuid.begin(), discovery_uuid.end(), packet.dwords.begin() + 3);
+}
 
 ConfigAddress ConfigAddress::decode(std::uint32_t dword)
 {

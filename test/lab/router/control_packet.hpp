@@ -62,6 +62,9 @@ struct ConfigAddress {
     static ConfigAddress decode(std::uint32_t dword);
 };
 
+/** Whether it is of the discovery protocol between hosts, not of a service. */
+bool is_discovery(const ControlPacket& packet);
+
 std::uint32_t crc32c(std::span<const std::byte> data);
 
 /** @return the packet, unless size or CRC are wrong or it has no header */

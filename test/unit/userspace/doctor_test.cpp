@@ -74,6 +74,10 @@ BOOST_AUTO_TEST_CASE(each_fault_is_named)
     (*f.status)["links"][0]["refused"] = "another version";
     BOOST_TEST(complains(f, "refused: another version"));
     f = good();
+    (*f.status)["links"][0]["state"] = "login";
+    (*f.status)["links"][0]["refused"] = "no ring pair";
+    BOOST_TEST(complains(f, "is not up yet: login, no ring pair"));
+    f = good();
     (*f.status)["links"][0]["authorised"] = false;
     BOOST_TEST(complains(f, "not authorised"));
     f = good();
