@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Login of a cable's two ends (design D5): messages and a level-triggered,
- * idempotent state machine. The host carries the messages (XDomain requests)
+ * idempotent state machine. The host carries the messages (XDomain packets)
  * and does what the machine asks for.
  */
 #ifndef TBIB_PROTO_LOGIN_H

@@ -31,6 +31,9 @@ void tbib_inbox_put(struct tbib_inbox *box, const struct tbib_login *msg,
 	if (msg->type == TBIB_LOGOUT) {
 		told->logout = true;
 		told->logout_msg = *msg;
+		/* what it asked in that session is void, if not its new session */
+		if (told->request_msg.session == msg->session)
+			told->request = false;
 	} else {
 		told->request = true;
 		told->request_msg = *msg;
@@ -117,15 +120,22 @@ void tbib_inbox_outcome(struct tbib_inbox *box, const struct tbib_login *answer)
 /**
  * tbib_inbox_again() - log in again
  * @box: the inbox
- * @replan: only if the ring plan says something else than it did
+ * @when: and on what condition
  */
-void tbib_inbox_again(struct tbib_inbox *box, bool replan)
+void tbib_inbox_again(struct tbib_inbox *box, enum tbib_again when)
 {
 	spin_lock_bh(&box->lock);
-	if (replan)
-		box->told.replan = true;
-	else
+	switch (when) {
+	case TBIB_AGAIN:
 		box->told.restart = true;
+		break;
+	case TBIB_AGAIN_TO_SHRINK:
+		box->told.shrink = true;
+		break;
+	case TBIB_AGAIN_TO_GROW:
+		box->told.grow = true;
+		break;
+	}
 	spin_unlock_bh(&box->lock);
 }
 

@@ -5,7 +5,8 @@
  *	tb->lock (thunderbolt; only ever held by our callers)
  *	nhi_mutex (nhi.c)	never together with link->mutex
  *	link->mutex
- *	links_lock, link->inbox.lock	spinlocks, leaves
+ *	links_lock		spinlock
+ *	link->inbox.lock	spinlock
  *
  * Bring-up of a link: rings allocated, started, RX buffers posted, login, paths
  * enabled last. Teardown is the mirror: paths first, because a router may wait
@@ -111,13 +112,20 @@ struct tbib_paths {
 	int error;
 };
 
+/** enum tbib_again - when a link has to log in again */
+enum tbib_again {
+	TBIB_AGAIN,
+	TBIB_AGAIN_TO_SHRINK,	/* if it has more ring pairs than the plan */
+	TBIB_AGAIN_TO_GROW,	/* if the plan allows more than it did */
+};
+
 /**
  * struct tbib_told - what other contexts have told the link's worker
  * One place for each kind of message: a repeated one replaces the older.
  */
 struct tbib_told {
 	bool request, response, logout, no_answer;
-	bool restart, replan;
+	bool restart, shrink, grow;	/* enum tbib_again */
 	u32 sn;			/* sequence bits of the newest, echoed */
 	struct tbib_login request_msg, response_msg, logout_msg;
 };
@@ -179,7 +187,7 @@ struct tbib_link {
 	u64 added_guid;
 	void *priv;
 	char peer_name[64];
-	/* buffers of the control channel: it may look at them after a send */
+	/* what is sent: too large for the stack */
 	u32 answer[64];
 	u32 question[64];
 };
@@ -200,13 +208,14 @@ void tbib_link_remove(struct tbib_link *link);
 void tbib_link_suspend(struct tbib_link *link);
 void tbib_link_resume(struct tbib_link *link);
 void tbib_link_kick(struct tbib_link *link);
-void tbib_link_again(struct tbib_link *link, bool replan);
+void tbib_link_again(struct tbib_link *link, enum tbib_again when);
 
 /* links.c */
 void tbib_links_add(struct tbib_link *link);
 void tbib_links_del(struct tbib_link *link);
 void tbib_links_deliver(const struct tbib_login *msg, u64 route, u32 sn);
-void tbib_links_replan(const struct tb_nhi *nhi);
+void tbib_links_shrink(const struct tb_nhi *nhi);
+void tbib_links_grow(const struct tb_xdomain *xd);
 void tbib_links_restart(void);
 unsigned int tbib_links_on(const struct tb_nhi *nhi);
 
@@ -221,7 +230,7 @@ bool tbib_inbox_wait(struct tbib_inbox *box, unsigned int timeout,
 		     struct tbib_login *answer);
 void tbib_inbox_outcome(struct tbib_inbox *box,
 			const struct tbib_login *answer);
-void tbib_inbox_again(struct tbib_inbox *box, bool replan);
+void tbib_inbox_again(struct tbib_inbox *box, enum tbib_again when);
 void tbib_inbox_take(struct tbib_inbox *box, struct tbib_told *told);
 
 /* login.c */

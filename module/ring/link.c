@@ -87,7 +87,7 @@ static void found_rings(struct tbib_link *link, bool found)
 	}
 	if (link->no_rings < NO_RINGS_SAID && ++link->no_rings == NO_RINGS_SAID)
 		dev_err(&link->xd->dev,
-			"tbib: no ring pair of the host router is free for this cable\n");
+			"tbib: no ring pair of the host router is to be had for this cable\n");
 }
 
 /* Rings run and have buffers when this is done: then the peer may be told. */
@@ -98,7 +98,6 @@ static void open_session(struct tbib_link *link)
 
 	link->planned = tbib_plan_rings(link);
 	n = tbib_free_rings(link, link->planned);
-	found_rings(link, n);
 	if (!n)
 		return;
 	paths = tbib_paths_new(link, n);
@@ -127,8 +126,10 @@ static void new_session(struct tbib_link *link)
 	/* rings that were never connected are as good as new ones */
 	if (link->dirty)
 		close_session(link);
-	if (!link->n_open)
+	if (!link->n_open) {
 		open_session(link);
+		found_rings(link, link->n_open);
+	}
 
 	memset(mine, 0, sizeof(*mine));
 	mine->version = TBIB_LOGIN_VERSION;
@@ -306,8 +307,9 @@ static void handle(struct tbib_link *link, const struct tbib_told *in)
 		event(link, TBIB_LE_LOGOUT, &in->logout_msg);
 	if (in->restart)
 		event(link, TBIB_LE_SILENT, NULL);
-	if (in->replan && link->n_open &&
-	    tbib_plan_rings(link) != link->planned) {
+	if ((in->shrink && tbib_plan_rings(link) < link->n_open) ||
+	    (in->grow && link->n_open &&
+	     tbib_plan_rings(link) > link->planned)) {
 		link->dirty = true;
 		event(link, TBIB_LE_SILENT, NULL);
 	}
@@ -415,7 +417,8 @@ struct tbib_link *tbib_link_new(struct tb_service *svc)
 void tbib_link_start(struct tbib_link *link)
 {
 	tbib_links_add(link);
-	tbib_links_replan(link->tb_nhi);
+	tbib_links_shrink(link->tb_nhi);
+	tbib_link_kick(link);
 }
 
 /*
@@ -491,11 +494,11 @@ void tbib_link_resume(struct tbib_link *link)
 /**
  * tbib_link_again() - log in again; any context
  * @link: the cable
- * @replan: only if the ring plan says something else than it did
+ * @when: and on what condition
  */
-void tbib_link_again(struct tbib_link *link, bool replan)
+void tbib_link_again(struct tbib_link *link, enum tbib_again when)
 {
-	tbib_inbox_again(&link->inbox, replan);
+	tbib_inbox_again(&link->inbox, when);
 	tbib_link_kick(link);
 }
 
@@ -503,7 +506,7 @@ void tbib_link_again(struct tbib_link *link, bool replan)
 
 void tbib_link_restart(struct tbib_link *link)
 {
-	tbib_link_again(link, false);
+	tbib_link_again(link, TBIB_AGAIN);
 }
 
 void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info)

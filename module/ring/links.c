@@ -69,17 +69,32 @@ void tbib_links_deliver(const struct tbib_login *msg, u64 route, u32 sn)
 }
 
 /**
- * tbib_links_replan() - look at the ring plan once more
- * @nhi: of these cables
+ * tbib_links_shrink() - the ring plan may allow less than it did
+ * @nhi: to these cables
  */
-void tbib_links_replan(const struct tb_nhi *nhi)
+void tbib_links_shrink(const struct tb_nhi *nhi)
 {
 	struct tbib_link *link;
 
 	spin_lock(&links_lock);
 	list_for_each_entry(link, &links, list)
 		if (link->tb_nhi == nhi)
-			tbib_link_again(link, true);
+			tbib_link_again(link, TBIB_AGAIN_TO_SHRINK);
+	spin_unlock(&links_lock);
+}
+
+/**
+ * tbib_links_grow() - the ring plan may allow more than it did
+ * @xd: to this cable; a peer must not have others log in again at will
+ */
+void tbib_links_grow(const struct tb_xdomain *xd)
+{
+	struct tbib_link *link;
+
+	spin_lock(&links_lock);
+	list_for_each_entry(link, &links, list)
+		if (link->xd == xd)
+			tbib_link_again(link, TBIB_AGAIN_TO_GROW);
 	spin_unlock(&links_lock);
 }
 
@@ -106,7 +121,7 @@ void tbib_links_restart(void)
 
 	spin_lock(&links_lock);
 	list_for_each_entry(link, &links, list)
-		tbib_link_again(link, false);
+		tbib_link_again(link, TBIB_AGAIN);
 	spin_unlock(&links_lock);
 }
 

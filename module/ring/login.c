@@ -13,11 +13,11 @@
  * Everything goes as an XDomain response packet, as thunderbolt_net's messages
  * do: every connection manager passes those on.
  *
- * Questions and answers alike are sent by tb_xdomain_response(), and nothing of
- * our UUID is left to the core to match. It would look for the request of a
- * packet by route and UUID only, and takes a response that is being sent for
- * one: an answer that comes twice or late would complete what it had nothing to
- * do with, whose memory tb_cfg_request() then uses after it was freed.
+ * Nothing of our UUID is left to the core to match. It would look for the
+ * request of a packet by route and UUID only, and takes a response that is being
+ * sent for one: an answer that comes twice or late would complete what it had
+ * nothing to do with, whose memory tb_cfg_request() then uses after it was freed
+ * (docs/thunderbolt.md).
  */
 #include <linux/atomic.h>
 #include <linux/unaligned.h>
@@ -86,7 +86,8 @@ static void receive(const u32 *msg, size_t size)
 		break;
 	case TBIB_LOGIN_BAD_VERSION:
 		/* told to the machine by its version; it refuses */
-		if (l.type != TBIB_LOGOUT)
+		if (l.type == TBIB_LOGIN_REQUEST ||
+		    l.type == TBIB_LOGIN_RESPONSE)
 			break;
 		return;
 	default:
@@ -115,6 +116,23 @@ static struct tb_protocol_handler handler = {
 	.callback = callback,
 };
 
+/*
+ * As a request that times out at once, as nothing that could answer it is left
+ * to the core: so the core is done with it, and with @msg, on return. After
+ * tb_xdomain_response() it still looks at both for a while. 0 is an ERROR packet
+ * of whatever. May sleep.
+ */
+static int send(struct tbib_link *link, const u32 *msg)
+{
+	static u32 unread;
+	int ret;
+
+	ret = tb_xdomain_request(link->xd, msg, MSG_BYTES,
+				 TB_CFG_PKG_XDOMAIN_RESP, &unread,
+				 sizeof(unread), TB_CFG_PKG_XDOMAIN_RESP, 0);
+	return ret == -ETIMEDOUT ? 0 : ret;
+}
+
 static u32 sn_of(u32 n)
 {
 	return (n << SN_SHIFT) & SN_MASK;
@@ -129,8 +147,7 @@ static bool request(struct tbib_link *link, const struct tbib_login *ask,
 {
 	encode(link->question, link->route, sn, ask);
 	tbib_inbox_expect(&link->inbox, sn);
-	if (tb_xdomain_response(link->xd, link->question, MSG_BYTES,
-				TB_CFG_PKG_XDOMAIN_RESP))
+	if (send(link, link->question))
 		timeout = 0;
 	return tbib_inbox_wait(&link->inbox, timeout, answer);
 }
@@ -172,8 +189,7 @@ void tbib_login_answer(struct tbib_link *link, u32 sn)
 	tbib_link_answer(&link->fsm, &l);
 	encode(link->answer, link->route, sn, &l);
 	/* if it gets lost, the peer asks again */
-	tb_xdomain_response(link->xd, link->answer, MSG_BYTES,
-			    TB_CFG_PKG_XDOMAIN_RESP);
+	send(link, link->answer);
 }
 
 /**

@@ -105,12 +105,16 @@ static void domain_del(struct device *dev)
 }
 
 /* thunderbolt_net came or went on a cable: the ring plan may change (D6). */
-static void network_changed(struct device *dev)
+static void network_changed(struct device *dev, bool came)
 {
 	struct tb_service *svc = tb_to_service(dev);
 
-	if (svc && !strcmp(svc->key, "network"))
-		tbib_links_replan(tb_service_parent(svc)->tb->nhi);
+	if (!svc || strcmp(svc->key, "network"))
+		return;
+	if (came)
+		tbib_links_shrink(tb_service_parent(svc)->tb->nhi);
+	else
+		tbib_links_grow(tb_service_parent(svc));
 }
 
 static int bus_event(struct notifier_block *nb, unsigned long event, void *data)
@@ -129,8 +133,10 @@ static int bus_event(struct notifier_block *nb, unsigned long event, void *data)
 			domain_del(dev);
 		break;
 	case BUS_NOTIFY_BOUND_DRIVER:
+		network_changed(dev, true);
+		break;
 	case BUS_NOTIFY_UNBOUND_DRIVER:
-		network_changed(dev);
+		network_changed(dev, false);
 		break;
 	}
 	return NOTIFY_DONE;

@@ -143,7 +143,7 @@ const char* refused_text(uint8_t code)
     static constexpr const char* texts[] = {
         "", "peer is not ready", "peer speaks another version of the tbib protocol",
         "peer has the same node GUID as this host", "peer sent a malformed login",
-        "no ring pair of the host router is free"};
+        "no ring pair of the host router is to be had"};
     return code < std::size(texts) ? texts[code] : "unknown reason";
 }
 

@@ -47,6 +47,10 @@ void check_link(const json& l, const std::string& policy, Findings& out)
         out.push_back({Level::Problem, what + " is refused: " + why,
                        "both hosts need the same version of tbib; a cloned host needs a machine-id of its own: "
                        "rm /etc/machine-id && systemd-machine-id-setup, then reboot it"});
+    else if (state != "up" && why.find("ring pair") != std::string::npos)
+        out.push_back({Level::Problem, what + " is not up: " + why,
+                       "other cables of this host router, or thunderbolt_net, have them all: unplug one, or "
+                       "modprobe -r thunderbolt_net"});
     else if (state != "up")
         out.push_back({Level::Problem, what + " is not up yet: " + state + (why.empty() ? "" : ", " + why),
                        "wait a few seconds; else look at the peer: is tbibd running there?"});

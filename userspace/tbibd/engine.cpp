@@ -38,7 +38,7 @@ void Engine::start(const nl::Node& node, const std::vector<nl::Link>& links,
     planned_ = false;
     programmed_ = routes;
     for (const auto& l : links)
-        links_[l.id] = l;
+        on_link(l);
     inherited_.start(routes.routes, now);
     next_refresh_ = now + kRefresh;
 }
@@ -52,7 +52,11 @@ void Engine::on_node(const nl::Node& node)
 
 void Engine::on_link(const nl::Link& link)
 {
-    links_[link.id] = link;
+    // Of a cable that was never up this is all that is heard when it goes.
+    if (link.state == nl::LinkState::Down)
+        on_link_gone(link.id);
+    else
+        links_[link.id] = link;
 }
 
 void Engine::on_link_gone(uint32_t id)

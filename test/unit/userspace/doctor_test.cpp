@@ -75,8 +75,10 @@ BOOST_AUTO_TEST_CASE(each_fault_is_named)
     BOOST_TEST(complains(f, "refused: another version"));
     f = good();
     (*f.status)["links"][0]["state"] = "login";
-    (*f.status)["links"][0]["refused"] = "no ring pair";
-    BOOST_TEST(complains(f, "is not up yet: login, no ring pair"));
+    (*f.status)["links"][0]["refused"] = "peer is not ready";
+    BOOST_TEST(complains(f, "is not up yet: login, peer is not ready"));
+    (*f.status)["links"][0]["refused"] = "no ring pair of the host router is to be had";
+    BOOST_TEST(complains(f, "is not up: no ring pair"));
     f = good();
     (*f.status)["links"][0]["authorised"] = false;
     BOOST_TEST(complains(f, "not authorised"));

@@ -216,6 +216,20 @@ BOOST_AUTO_TEST_CASE(alone_a_host_routes_to_itself)
     BOOST_TEST((f.route(0, 0)->via == f.guid(0)));
 }
 
+// The kernel tells that a link is gone only if the fabric had it; of others it tells the state.
+BOOST_AUTO_TEST_CASE(a_cable_that_was_never_up_is_forgotten_when_it_goes)
+{
+    Fabric f(1);
+    nl::Link l;
+    l.id = 9;
+    l.state = nl::LinkState::Login;
+    f.hosts[0]->engine->on_link(l);
+    BOOST_TEST(f.hosts[0]->engine->links().size() == 1u);
+    l.state = nl::LinkState::Down;
+    f.hosts[0]->engine->on_link(l);
+    BOOST_TEST(f.hosts[0]->engine->links().empty());
+}
+
 BOOST_AUTO_TEST_CASE(chain_star_and_ring_of_eight)
 {
     Fabric chain(8), star(8, 1), ring(8, 2);
