@@ -159,6 +159,7 @@ struct tbib_cqe {
 	u32 byte_len;
 	u32 src_qp;		/* UD */
 	u16 slid;		/* UD: SLID of the train */
+	u8 ip_version;		/* UD: of the header in the GRH's place, 0 none */
 };
 
 enum tbib_atomic {

@@ -173,6 +173,9 @@ void tbib_ud_rx(struct tbib_qp *qp, const struct tbib_bth *b,
 	cqe.imm_valid = b->info->flags & TBIB_OI_IMM;
 	cqe.imm = b->imm;
 	cqe.grh_valid = b->grh;
+	/* IPv4 has the last 20 of the 40 bytes, after zeros */
+	if (b->grh)
+		cqe.ip_version = b->grh[0] >> 4 == 6 ? 6 : 4;
 	cqe.byte_len = len + TBIB_GRH_LEN;
 	cqe.src_qp = b->sqpn;
 	cqe.slid = slid;

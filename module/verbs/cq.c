@@ -7,6 +7,13 @@
 #define USER_WC_GRH		(1u << 0)
 #define USER_WC_WITH_IMM	(1u << 1)
 #define USER_WC_WITH_INV	(1u << 3)
+/*
+ * ... and in place of a service level, which RoCE has not: the kind of header in
+ * the GRH's place, as RoCE NICs tell it. UCX drops a datagram from an IPv4 GID
+ * that does not say so.
+ */
+#define USER_WC_SL_IPV6		1
+#define USER_WC_SL_IPV4		2
 
 static const u8 wc_opcode[TBIB_WR_OPS] = {
 	[TBIB_WR_SEND]		= IB_WC_SEND,
@@ -199,6 +206,8 @@ static void fill_user_wc(struct ib_uverbs_wc *wc, const struct tbib_vqp *q,
 	wc->port_num = 1;
 	if (c->grh_valid)
 		wc->wc_flags |= USER_WC_GRH;
+	if (c->ip_version)
+		wc->sl = c->ip_version == 4 ? USER_WC_SL_IPV4 : USER_WC_SL_IPV6;
 	if (c->inv_valid) {
 		wc->wc_flags |= USER_WC_WITH_INV;
 		wc->ex.invalidate_rkey = c->imm;

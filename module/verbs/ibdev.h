@@ -31,7 +31,7 @@
 #define TBIB_MAX_QP_WR		16384
 #define TBIB_MAX_SRQ_WR		16384
 #define TBIB_MAX_CQ		65536
-#define TBIB_MAX_CQE		262143
+#define TBIB_MAX_CQE		524287	/* rxm asks for 262144 */
 #define TBIB_MAX_MR		(1 << 22)
 #define TBIB_MAX_MW		(1 << 22)
 #define TBIB_MR_INDEX_MAX	0x7fffff	/* of a key; above: windows */

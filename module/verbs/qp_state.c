@@ -43,6 +43,9 @@ static int check_modify(struct tbib_vqp *q, const struct ib_qp_attr *attr,
 	if (mask & IB_QP_CUR_STATE && attr->cur_qp_state != *cur)
 		return -EINVAL;
 	*to = mask & IB_QP_STATE ? attr->qp_state : *cur;
+	/* nothing changes under what still drains */
+	if (q->core.req.draining && *to != IB_QPS_ERR && *to != IB_QPS_RESET)
+		return -EINVAL;
 	if (!ib_modify_qp_is_ok(*cur, *to, q->type, mask) ||
 	    !attr_in_bounds(attr, mask))
 		return -EINVAL;

@@ -19,7 +19,7 @@ void tbib_verbs_unregister(struct tbib_node *node);
 bool tbib_verbs_busy(struct tbib_node *node);
 /** tbib_verbs_ib_name() - name of the ib_device, or empty. May sleep. */
 void tbib_verbs_ib_name(struct tbib_node *node, char *buf, size_t len);
-/** tbib_verbs_port_changed() - dispatch PORT_ACTIVE / PORT_ERR / GID_CHANGE */
+/** tbib_verbs_port_changed() - dispatch PORT_ACTIVE / PORT_ERR */
 void tbib_verbs_port_changed(struct tbib_node *node);
 /** tbib_verbs_rx() - see tbib_upper_ops.rx_transport */
 void tbib_verbs_rx(struct tbib_node *node, const struct tbib_pkt *p,

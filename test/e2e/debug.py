@@ -173,7 +173,7 @@ def network(lab):
     def asked():
         lab.run(0, "cat /sys/class/infiniband/tbib0/ports/1/*counters/* >/dev/null; "
                 "rdma statistic show && rdma resource show qp && rdma resource show mr && "
-                "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0; ibstat tbib0; "
+                "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0 && ibstat tbib0 && "
                 f"{GUEST_FOLDER}/tbibctl status", timeout=60)
 
     yield "ping", flood

@@ -48,6 +48,25 @@ BOOST_AUTO_TEST_CASE(payload_stands_behind_the_grh)
     check_idle();
 }
 
+// A GRH's or IPv6 header's version is 6; an IPv4 header stands behind twenty bytes that say nothing.
+BOOST_AUTO_TEST_CASE(which_header_has_come_is_told)
+{
+    for (const auto& [first, version] : {std::pair{0x60, 6}, std::pair{0x6f, 6}, std::pair{0, 4}}) {
+        recv(b, 0, 1000);
+        a.post(dgram(0, 10));
+        auto p = a.take(now);
+        BOOST_REQUIRE(p.size() == 1u);
+        p[0].inl.at(0) = static_cast<u8>(first);
+        b.deliver(p[0], now);
+        BOOST_REQUIRE(b.recv_cqes.size() == 1u);
+        BOOST_TEST(b.recv_cqes[0].ip_version == version);
+        b.recv_cqes.clear();
+        a.ack_notes();
+        a.send_cqes.clear();
+    }
+    check_idle();
+}
+
 BOOST_AUTO_TEST_CASE(without_a_grh_there_are_zeros)
 {
     recv(b, 0, 1000);
@@ -59,6 +78,7 @@ BOOST_AUTO_TEST_CASE(without_a_grh_there_are_zeros)
     b.deliver(make_packet(r, {1, 2, 3}), now);
     BOOST_REQUIRE(b.recv_cqes.size() == 1u);
     BOOST_TEST(!b.recv_cqes[0].grh_valid);
+    BOOST_TEST(b.recv_cqes[0].ip_version == 0);
     BOOST_TEST(b.recv_cqes[0].byte_len == 43u);
     BOOST_TEST(nb.memory[39] == 0);
     BOOST_TEST(nb.memory[40] == 1);
