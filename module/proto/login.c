@@ -297,9 +297,10 @@ static u32 on_request(struct tbib_link_fsm *f, const struct tbib_login *msg,
 	f->state = TBIB_LINK_LOGIN;
 	if (!news)
 		return 0;
-	/* two ends without rings must not hurry each other */
-	if (msg->ready || f->mine.ready)
-		f->backoff = BACKOFF_MIN;
+	/* two ends without rings agree on nothing: each tries by its own timer */
+	if (!msg->ready && !f->mine.ready)
+		return 0;
+	f->backoff = BACKOFF_MIN;
 	f->deadline = 0;
 	return TBIB_LA_REQUEST;
 }

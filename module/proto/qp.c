@@ -165,6 +165,7 @@ void tbib_sq_fail(struct tbib_qp *qp, u8 status)
 	}
 	/* UC and UD: only the send queue stops, IBTA 10.3.1.6 */
 	qp->state = TBIB_QPS_SQE;
+	qp->req.draining = false;
 	qp->req.note_gen++;
 	sq_flush(qp);
 }

@@ -32,8 +32,10 @@ void tbib_inbox_put(struct tbib_inbox *box, const struct tbib_login *msg,
 		told->logout = true;
 		told->logout_msg = *msg;
 		/* what it asked in that session is void, if not its new session */
-		if (told->request_msg.session == msg->session)
+		if (told->request && told->request_msg.session == msg->session) {
 			told->request = false;
+			told->left = true;
+		}
 	} else {
 		told->request = true;
 		told->request_msg = *msg;

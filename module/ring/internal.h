@@ -126,6 +126,7 @@ enum tbib_again {
 struct tbib_told {
 	bool request, response, logout, no_answer;
 	bool restart, shrink, grow;	/* enum tbib_again */
+	bool left;		/* the logout ends a session asked for here */
 	u32 sn;			/* sequence bits of the newest, echoed */
 	struct tbib_login request_msg, response_msg, logout_msg;
 };

@@ -302,7 +302,7 @@ static void handle(struct tbib_link *link, const struct tbib_told *in)
 	const struct tbib_link_fsm *f = &link->fsm;
 
 	/* a late logout of an older session means nothing */
-	if (in->logout && (!f->peer.session ||
+	if (in->logout && (in->left || !f->peer.session ||
 			   f->peer.session == in->logout_msg.session))
 		event(link, TBIB_LE_LOGOUT, &in->logout_msg);
 	if (in->restart)

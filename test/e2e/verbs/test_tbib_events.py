@@ -49,9 +49,11 @@ class EventTest(PairTest):
         side[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
 
     def test_send_queue_drained(self):
-        self.receive(self.far)
-        self.post_send_only(self.near)
+        self.post_send_only(self.near)      # and the receiver is not ready
         self.modify(self.near[0], e.IBV_QPS_SQD, e.IBV_QP_EN_SQD_ASYNC_NOTIFY, en_sqd_async_notify=1)
+        with limit(0.3), self.assertRaises(PyverbsError):
+            self.ctx.get_async_event()
+        self.receive(self.far)
         self.assertEqual(self.event(), e.IBV_EVENT_SQ_DRAINED)
 
     def test_drained_is_told_only_on_demand(self):
@@ -93,6 +95,8 @@ class EventTest(PairTest):
         srq.close()
 
     def test_address_comes_and_goes(self):
+        self.addCleanup(subprocess.run, ["ip", "address", "del", "10.99.0.1/32", "dev", self.dev_name],
+                        stderr=subprocess.DEVNULL, check=False)
         for what in ("add", "del"):
             subprocess.run(["ip", "address", what, "10.99.0.1/32", "dev", self.dev_name], check=True)
             self.assertEqual(self.event(), e.IBV_EVENT_GID_CHANGE)

@@ -67,6 +67,20 @@ BOOST_AUTO_TEST_CASE(which_header_has_come_is_told)
     check_idle();
 }
 
+// The one that failed was found only when the one before it was through.
+BOOST_AUTO_TEST_CASE(a_failure_ends_the_draining)
+{
+    recv(b, 0, 1000);
+    a.post(dgram(0, 10));
+    a.post(dgram(0, attr.mtu + 1));
+    a.take(now);
+    tbib_qp_modify(&a.core, TBIB_QPS_SQD, &a.core.attr);
+    BOOST_TEST(a.core.req.draining);
+    a.ack_notes();
+    BOOST_TEST(a.core.state == TBIB_QPS_SQE);
+    BOOST_TEST(!a.core.req.draining);
+}
+
 BOOST_AUTO_TEST_CASE(without_a_grh_there_are_zeros)
 {
     recv(b, 0, 1000);
