@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "verbs"))
 # pylint: disable=wrong-import-position
+import nvme
 import pyverbs
 import rdmacm
 from lab import GUEST_FOLDER, Lab, VerbsError, attempt
@@ -24,8 +25,9 @@ SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugg
 # A report ends with "end trace", or after so many lines.
 REPORT_LINES = 120
 
-PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rstream", "ibv_rc_pingpong",
-             "ibv_uc_pingpong", "ibv_ud_pingpong", "ibv_srq_pingpong")
+PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rstream", "riostream, verified",
+             "rcopy", "cmtime", "ibv_rc_pingpong", "ibv_uc_pingpong", "ibv_ud_pingpong",
+             "ibv_srq_pingpong")
 PERFTEST = tuple(
     f"ib_{what}" for what in (
         "write_bw -n 100 -s 65536", "write_bw -n 100 -s 4096 -q 4", "write_bw -n 100 -R",
@@ -181,6 +183,31 @@ def network(lab):
     yield "counters and resources", asked
 
 
+def storage(lab):
+    """The kernel's own users post work requests, register memory and take completions in softirq."""
+    data = "/run/data"
+
+    def disk():
+        lab.run(0, nvme.target(nvme.FILE).replace("@", lab.address(0)))
+        lab.run(1, nvme.CONNECT.replace("@", lab.address(0)), timeout=60)
+        lab.run(1, f"head -c 16M /dev/urandom >{data} && dd if={data} of={nvme.DISK} bs=1M "
+                   "conv=fsync && echo 3 >/proc/sys/vm/drop_caches && "
+                   f"cmp -n $((16 << 20)) {data} {nvme.DISK}", timeout=120)
+
+    def replugged():
+        lab.tblab("unplug", "0")
+        time.sleep(8)       # longer than the keep-alive time: the initiator has to connect again
+        lab.tblab("plug", "0")
+        lab.ready()
+        lab.wait_for(1, "grep -q live /sys/class/nvme/nvme0/state", 60)
+        lab.run(1, "echo 3 >/proc/sys/vm/drop_caches && "
+                   f"cmp -n $((16 << 20)) {data} {nvme.DISK}", timeout=120)
+
+    yield "NVMe over RDMA", disk
+    yield "NVMe, cable out for 8 s", replugged
+    yield "NVMe disconnected", lambda: lab.run(1, nvme.DISCONNECT)
+
+
 def loss(lab):
     def lossy():
         lab.tblab("fault", "0", "drop=0.001", "crc-error=0.001")
@@ -321,7 +348,7 @@ def no_memory(lab):
 
 
 STEPS = {"pingpongs": pingpongs, "perftest": perftest, "verified": verified, "network": network,
-         "loss": loss, "replug": replug, "killed": killed, "reload": reload,
+         "storage": storage, "loss": loss, "replug": replug, "killed": killed, "reload": reload,
          "unbind": unbind, "no_memory": no_memory, "pyverbs": suite}
 
 

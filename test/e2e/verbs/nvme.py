@@ -9,14 +9,23 @@ MIB = 64
 DISK = "/dev/nvme0n1"
 MOUNT = "/run/remote"
 
+# On which a namespace stands: (how it comes to be, path)
+RAM = (f"modprobe brd rd_nr=1 rd_size={MIB * 1024}", "/dev/ram0")
+FILE = (f"truncate -s {MIB}M /run/disk", "/run/disk")
+
+
+def target(disk):
+    return TARGET.format(make=disk[0], path=disk[1])
+
+
 TARGET = f"""set -e
 modprobe nvmet-rdma
-modprobe brd rd_nr=1 rd_size={MIB * 1024}
+{{make}}
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 cd /sys/kernel/config/nvmet
 mkdir subsystems/{NQN} subsystems/{NQN}/namespaces/1 ports/1
 echo 1 >subsystems/{NQN}/attr_allow_any_host
-echo /dev/ram0 >subsystems/{NQN}/namespaces/1/device_path
+echo {{path}} >subsystems/{NQN}/namespaces/1/device_path
 echo 1 >subsystems/{NQN}/namespaces/1/enable
 echo rdma >ports/1/addr_trtype
 echo ipv4 >ports/1/addr_adrfam
@@ -73,7 +82,7 @@ def suite(lab, table, _):
         lab.until(1, "the writer to end", "[ -e /run/more ]", 60)
         lab.run(1, READ.format(mount=MOUNT), 120)
 
-    step("target", TARGET, 0)
+    step("target", target(RAM), 0)
     step("connect", CONNECT)
     step("ext4", FORMAT)
     step("write files", WRITE.format(mount=MOUNT), timeout=120)
