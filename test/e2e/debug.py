@@ -138,12 +138,24 @@ def sh(text):
 
 # ---- steps: each is (name, what it does) ----------------------------------------------
 
+def kunit(lab):
+    """The module's KUnit suites have run when it was inserted; only the debug kernel's has any."""
+    def passed():
+        said = lab.run(0, "dmesg | grep -A 999 'KTAP version'")
+        counts = re.findall(r"# tbib_\w+: pass:(\d+) fail:(\d+) skip:(\d+)", said)
+        if not counts or any(int(done) == 0 or fail + skip != "00" for done, fail, skip in counts):
+            raise VerbsError(f"{len(counts)} suites ended", said)
+
+    yield "KUnit", passed
+
+
 def pingpongs(lab):
     for name, server, client in rdmacm.PAIRS:
         if name not in PINGPONGS:
             continue
         few = [re.sub(r"-C \d+", "-C 10", command) for command in (server, client)]
         yield name, lambda few=few: lab.pair(*few)
+    yield "mckey", lambda: rdmacm.multicast(lab, 1000)
 
 
 def perftest(lab):
@@ -347,9 +359,10 @@ def no_memory(lab):
     yield "failing allocations", failing
 
 
-STEPS = {"pingpongs": pingpongs, "perftest": perftest, "verified": verified, "network": network,
-         "storage": storage, "loss": loss, "replug": replug, "killed": killed, "reload": reload,
-         "unbind": unbind, "no_memory": no_memory, "pyverbs": suite}
+STEPS = {"kunit": kunit, "pingpongs": pingpongs, "perftest": perftest, "verified": verified,
+         "network": network, "storage": storage, "loss": loss, "replug": replug,
+         "killed": killed, "reload": reload, "unbind": unbind, "no_memory": no_memory,
+         "pyverbs": suite}
 
 
 # ---- what is left at the end ------------------------------------------------------------
@@ -453,7 +466,8 @@ def main():
         if step not in STEPS:
             parser.error(f"unknown step '{step}', there are: {', '.join(STEPS)}")
     if not options.step:
-        options.step = [step for step in STEPS if options.kernel == "debug" or step != "no_memory"]
+        options.step = [step for step in STEPS
+                        if options.kernel == "debug" or step not in ("kunit", "no_memory")]
     tally = Table()
     try:
         run(options, tally)

@@ -83,7 +83,7 @@ def serve(cases):
 
 
 def ask(cases, address):
-    for _ in range(100):
+    for _ in range(600):
         try:
             connection = socket.create_connection((address, CONTROL_PORT), 5)
             break
