@@ -35,7 +35,8 @@ static const struct send_op {
 		{ TBIB_WR_FETCH_ADD, T_RC, false, false },
 	[IB_WR_FLUSH] = { TBIB_WR_FLUSH, T_RC, false, false, true },
 	[IB_WR_ATOMIC_WRITE] = { TBIB_WR_ATOMIC_WRITE, T_RC, false, true },
-	[IB_WR_LOCAL_INV] = { TBIB_WR_LOCAL_INV, T_RC, false, false },
+	[IB_WR_LOCAL_INV] =
+		{ TBIB_WR_LOCAL_INV, T_RC | T_UC, false, false },
 	[IB_WR_BIND_MW] =
 		{ TBIB_WR_BIND_MW, T_RC | T_UC, false, false, true },
 	[IB_WR_REG_MR] = { TBIB_WR_REG_MR, T_RC, true, false },
