@@ -28,7 +28,7 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 	if (init->srq_type != IB_SRQT_BASIC)
 		return -EOPNOTSUPP;
 	if (!attr->max_wr || attr->max_wr > TBIB_MAX_SRQ_WR ||
-	    attr->max_sge > TBIB_MAX_SGE || attr->srq_limit > attr->max_wr)
+	    attr->max_sge > TBIB_MAX_SGE)
 		return -EINVAL;
 	if (udata && udata->outlen < sizeof(resp))
 		return -EINVAL;
@@ -36,7 +36,8 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 	spin_lock_init(&srq->post_lock);
 	INIT_WORK(&srq->limit_event, srq_limit_work);
 	srq->user = udata;
-	srq->limit = attr->srq_limit;
+	/* not armed: programs leave anything in srq_limit, ibv_create_srq(3) */
+	srq->limit = 0;
 	attr->max_sge = max(attr->max_sge, 1u);
 	err = tbib_rq_create(&srq->rq, attr->max_wr, attr->max_sge, udata,
 			     &resp.mi);
