@@ -22,7 +22,9 @@ static int dmabuf_check(const struct dma_buf *buf, u64 offset, u64 length,
 	if (!length || check_add_overflow(offset, length, &end) ||
 	    end > buf->size)
 		return -EINVAL;
-	if ((access & WRITES) && !(buf->file->f_mode & FMODE_WRITE))
+	/* as mmap: who may write only does not see what is there either */
+	if (!(buf->file->f_mode & FMODE_READ) ||
+	    ((access & WRITES) && !(buf->file->f_mode & FMODE_WRITE)))
 		return -EACCES;
 	return 0;
 }
