@@ -14,9 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_FOLDER = "/opt/tbib"
 TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_scale")
-GUEST_SCRIPTS = ("launch_guest.py", "pairs_guest.py", "pyverbs_guest.py",
-                 "surface_errors.py", "surface_guest.py", "tbib_pair.py", "test_tbib_events.py",
-                 "test_tbib_regions.py", "test_tbib_states.py", "test_tbib_windows.py")
+GUEST_SCRIPTS = sorted(name for name in os.listdir(HERE)
+                       if re.fullmatch(r"((test_)?tbib_.*|surface_.*|.*_guest)\.py", name))
 
 BOOT = """k={folder}/tbib.ko
 modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k && mkdir -p /run/tbib

@@ -12,7 +12,7 @@ SKIPS = os.path.join(HERE, "pyverbs_skips")
 MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
            "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching").split()
 # ours, which rxe does not come through
-OURS = ["tbib_events", "tbib_regions", "tbib_states", "tbib_windows"]
+OURS = sorted(name[len("test_"):-len(".py")] for name in os.listdir(HERE) if name.startswith("test_tbib_"))
 SAMPLE = "atomic cq qp srq tbib_events".split()
 LONG_RUNS = 5
 # The image has the suite of the release that the guests run.

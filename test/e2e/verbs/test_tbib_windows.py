@@ -1,23 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory windows where pyverbs' own tests do not look: who may use one, and for what. Runs inside its suite."""
 
+import contextlib
 import errno
+import json
+import os
+import signal
+import struct
+import subprocess
 
 from pyverbs import enums as e
 from pyverbs.mr import MR, MW, MWBind, MWBindInfo
-from pyverbs.pyverbs_error import PyverbsRDMAError
+from pyverbs.pd import PD
 from pyverbs.wr import SGE, RecvWR, SendWR
 from tests.tbib_pair import REMOTE, SIZE, PairTest
 
 MAY_BIND = e.IBV_ACCESS_LOCAL_WRITE | e.IBV_ACCESS_MW_BIND
 
 
-class WindowTest(PairTest):
+class WindowCase(PairTest):
     ACCESS = MAY_BIND
 
     def setUp(self):
         super().setUp()
         self.windows = []
+        self.regions = []
+
+    def tearDown(self):
+        for thing in self.windows + self.regions:   # in this order, and before the protection domain
+            thing.close()
+        super().tearDown()
+
+    def region(self, access=MAY_BIND, pd=None):
+        self.regions.append(MR(pd or self.pd, SIZE, access))
+        return self.regions[-1]
 
     def bind(self, side, mw, mr=None, offset=0, length=SIZE, access=REMOTE):
         """Status and the new rkey."""
@@ -31,10 +47,37 @@ class WindowTest(PairTest):
         self.assertEqual(status, e.IBV_WC_SUCCESS)
         return key
 
-    def window(self, kind=e.IBV_MW_TYPE_2):
-        self.windows.append(MW(self.pd, kind))   # pyverbs deallocates what nobody holds
+    def window(self, kind=e.IBV_MW_TYPE_2, pd=None):
+        self.windows.append(MW(pd or self.pd, kind))
         return self.windows[-1]
 
+    def bound_1(self, side, mw, mr=None, offset=0, length=SIZE, access=REMOTE):
+        """Type 1 has a call of its own, and librxe counts its keys."""
+        mr = mr or self.mr
+        side[0].bind_mw(mw, MWBind(MWBindInfo(mr, mr.buf + offset, length, access), e.IBV_SEND_SIGNALED))
+        self.assertEqual(self.status(side), e.IBV_WC_SUCCESS)
+        return mw.rkey
+
+    def invalidate(self, side, key):
+        wr = SendWR(opcode=e.IBV_WR_LOCAL_INV)
+        wr.imm_data = key
+        return self.post(side, wr)
+
+    def send_inv(self, key, sides=None):
+        near, far = sides or (self.near, self.far)
+        sges = [SGE(self.mr.buf, 64, self.mr.lkey)]
+        far[0].post_recv(RecvWR(num_sge=1, sg=sges))
+        wr = SendWR(opcode=e.IBV_WR_SEND_WITH_INV, num_sge=1, sg=sges)
+        wr.imm_data = key
+        return self.post(near, wr)
+
+    def closed(self, key):
+        """Nobody comes in by this key; on a connection of its own."""
+        near, _ = self.pair()
+        self.assertEqual(self.rdma(key, self.mr.buf, side=near), e.IBV_WC_REM_ACCESS_ERR)
+
+
+class WindowTest(WindowCase):
     def test_ends_where_it_ends(self):
         key = self.bound(self.far, self.window(), offset=1024, length=1024)
         start = self.mr.buf + 1024
@@ -68,12 +111,7 @@ class WindowTest(PairTest):
 
     def test_a_stranger_does_not_invalidate(self):
         key = self.bound(self.far, self.window())
-        stranger, other = self.pair()
-        sges = [SGE(self.mr.buf, 64, self.mr.lkey)]
-        other[0].post_recv(RecvWR(num_sge=1, sg=sges))
-        wr = SendWR(opcode=e.IBV_WR_SEND_WITH_INV, num_sge=1, sg=sges)
-        wr.imm_data = key
-        self.assertEqual(self.post(stranger, wr), e.IBV_WC_REM_ACCESS_ERR)
+        self.assertEqual(self.send_inv(key, self.pair()), e.IBV_WC_REM_ACCESS_ERR)
         self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_SUCCESS)
 
     def test_type_2_is_bound_once(self):
@@ -83,32 +121,282 @@ class WindowTest(PairTest):
 
     def test_type_1_old_key_is_void(self):
         mw = self.window(e.IBV_MW_TYPE_1)
-        keys = []
-        for length in (SIZE, 64):
-            info = MWBindInfo(self.mr, self.mr.buf, length, REMOTE)
-            self.far[0].bind_mw(mw, MWBind(info, e.IBV_SEND_SIGNALED))
-            self.assertEqual(self.status(self.far), e.IBV_WC_SUCCESS)
-            keys.append(mw.rkey)
+        keys = [self.bound_1(self.far, mw, length=length) for length in (SIZE, 64)]
         self.assertEqual(self.rdma(keys[1], self.mr.buf), e.IBV_WC_SUCCESS)
         self.assertEqual(self.rdma(keys[0], self.mr.buf), e.IBV_WC_REM_ACCESS_ERR)
 
     def test_region_must_allow_it(self):
-        mr = MR(self.pd, SIZE, e.IBV_ACCESS_LOCAL_WRITE)
+        mr = self.region(e.IBV_ACCESS_LOCAL_WRITE)
         self.assertEqual(self.bind(self.far, self.window(), mr=mr)[0], e.IBV_WC_MW_BIND_ERR)
 
     def test_writes_need_local_writes(self):
-        mr = MR(self.pd, SIZE, e.IBV_ACCESS_MW_BIND)
+        mr = self.region(e.IBV_ACCESS_MW_BIND)
         self.assertEqual(self.bind(self.far, self.window(), mr=mr)[0], e.IBV_WC_MW_BIND_ERR)
 
     def test_not_beyond_the_region(self):
-        self.assertEqual(self.bind(self.far, self.window(), offset=1)[0], e.IBV_WC_MW_BIND_ERR)
+        for offset, length in ((1, SIZE), (-1, 8), (0, SIZE + 1), (SIZE, 1), (0, 2 ** 64 - 1), (4096, 2 ** 64 - 4096)):
+            _, far = self.pair()
+            self.assertEqual(self.bind(far, self.window(), offset=offset, length=length)[0], e.IBV_WC_MW_BIND_ERR)
+
+    def in_use(self, mr):
+        self.raises(errno.EBUSY, mr.close)
 
     def test_region_in_use_stays(self):
-        mr = MR(self.pd, SIZE, MAY_BIND)
+        mr = self.region()
         mw = self.window()
         self.bound(self.far, mw, mr=mr)
-        with self.assertRaises(PyverbsRDMAError) as raised:
-            mr.close()
-        self.assertEqual(raised.exception.error_code, errno.EBUSY)
+        self.in_use(mr)
         mw.close()
         mr.close()
+
+    def test_region_is_free_when_the_window_is_not_bound(self):
+        mr, mw = self.region(), self.window()
+        key = self.bound(self.far, mw, mr=mr)
+        self.in_use(mr)
+        self.assertEqual(self.invalidate(self.far, key), e.IBV_WC_SUCCESS)
+        mr.close()
+
+    def test_region_is_in_use_when_the_queue_pair_is_gone(self):
+        mr, mw = self.region(), self.window()
+        _, far = self.pairs[0]
+        self.bound(self.far, mw, mr=mr)
+        far.close()
+        self.in_use(mr)
+        mw.close()
+        mr.close()
+
+    def test_deallocated_while_bound(self):
+        for kind, bound in ((e.IBV_MW_TYPE_1, self.bound_1), (e.IBV_MW_TYPE_2, self.bound)):
+            mr, mw = self.region(), self.window(kind)
+            near, far = self.pair()
+            key = bound(far, mw, mr=mr)
+            self.assertEqual(self.rdma(key, mr.buf, side=near), e.IBV_WC_SUCCESS)
+            mw.close()
+            self.assertEqual(self.rdma(key, mr.buf, side=near), e.IBV_WC_REM_ACCESS_ERR)
+            mr.close()
+
+
+    def test_process_ends_while_they_are_bound(self):
+        """Its regions go although windows lead to them, in whichever order they were made."""
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(Exception):
+                parents = dict(vars(self))      # which must not be closed here
+                WindowCase.setUp(self)
+                mw = self.window()
+                self.bound(self.far, mw, mr=self.region())
+                self.bound(self.far, self.window(), mr=self.regions[0])
+                os.write(writer, b"bound")
+                signal.pause()
+                parents.clear()
+            os._exit(1)
+        os.close(writer)
+        self.assertEqual(os.read(reader, 5), b"bound")
+        os.close(reader)
+        self.assertEqual(self.regions_of(child), 2)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        self.assertEqual(self.regions_of(child), 0)
+
+    @staticmethod
+    def regions_of(pid):
+        shown = subprocess.run(["rdma", "-j", "resource", "show", "mr"], check=True, stdout=subprocess.PIPE).stdout
+        return sum(mr.get("pid") == pid for mr in json.loads(shown))
+
+
+class InvalidateTest(WindowCase):
+    """IBTA 10.6.7.2.6 and 9.4.1.1: type 2 windows are invalidated, and belong to one queue pair (2B)."""
+
+    def test_device_says_2b(self):
+        flags = self.attr.device_cap_flags
+        self.assertTrue(flags & e.IBV_DEVICE_MEM_WINDOW and flags & e.IBV_DEVICE_MEM_WINDOW_TYPE_2B)
+        self.assertFalse(flags & e.IBV_DEVICE_MEM_WINDOW_TYPE_2A)
+
+    def test_by_its_owner(self):
+        mw = self.window()
+        key = self.bound(self.far, mw)
+        self.assertEqual(self.invalidate(self.far, key), e.IBV_WC_SUCCESS)
+        self.closed(key)
+
+    def test_by_the_peer(self):
+        key = self.bound(self.far, self.window())
+        self.assertEqual(self.send_inv(key), e.IBV_WC_SUCCESS)
+        wc = self.completion(self.far)
+        self.assertEqual((wc.status, wc.wc_flags & e.IBV_WC_WITH_INV, wc.imm_data),
+                         (e.IBV_WC_SUCCESS, e.IBV_WC_WITH_INV, key))
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_by_the_peer_twice(self):
+        key = self.bound(self.far, self.window())
+        self.assertEqual(self.send_inv(key), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.send_inv(key), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_not_with_another_key(self):
+        key = self.bound(self.far, self.window())
+        _, other = self.pair()
+        self.assertEqual(self.invalidate(other, key ^ 1), e.IBV_WC_LOC_QP_OP_ERR)
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.send_inv(key ^ 1), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_not_of_type_1(self):
+        key = self.bound_1(self.far, self.window(e.IBV_MW_TYPE_1))
+        _, other = self.pair()
+        self.assertEqual(self.invalidate(other, key), e.IBV_WC_LOC_QP_OP_ERR)
+        self.assertEqual(self.send_inv(key, self.pair()), e.IBV_WC_REM_ACCESS_ERR)
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_SUCCESS)
+
+    def test_not_of_another_protection_domain(self):
+        key = self.bound(self.far, self.window())
+        other = PD(self.ctx)
+        _, stranger = self.pair(pd=other)
+        self.assertEqual(self.invalidate(stranger, key), e.IBV_WC_LOC_QP_OP_ERR)
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_SUCCESS)
+
+    def test_of_a_region_of_a_program(self):
+        """Only fast registrations of the kernel are invalidated, a program's region is deregistered."""
+        mr = self.reachable()
+        _, far = self.pair()
+        self.assertEqual(self.invalidate(far, mr.rkey), e.IBV_WC_LOC_QP_OP_ERR)
+        self.assertEqual(self.send_inv(mr.rkey, self.pair()), e.IBV_WC_REM_ACCESS_ERR)
+        self.assertEqual(self.rdma(mr.rkey, mr.buf), e.IBV_WC_SUCCESS)
+
+
+class KindTest(WindowCase):
+    """IBTA 10.6.7.2: what either type may be bound to, and by whom."""
+
+    def test_type_1_is_for_the_protection_domain(self):
+        key = self.bound_1(self.far, self.window(e.IBV_MW_TYPE_1))
+        stranger, _ = self.pair()
+        self.assertEqual(self.rdma(key, self.mr.buf, side=stranger), e.IBV_WC_SUCCESS)
+
+    def test_neither_is_for_another_protection_domain(self):
+        other = PD(self.ctx)
+        local = MR(other, 64, e.IBV_ACCESS_LOCAL_WRITE)
+        for kind, bound in ((e.IBV_MW_TYPE_1, self.bound_1), (e.IBV_MW_TYPE_2, self.bound)):
+            key = bound(self.far, self.window(kind))
+            stranger, _ = self.pair(pd=other)
+            self.assertEqual(self.move(e.IBV_WR_RDMA_WRITE, key, self.mr.buf, SGE(local.buf, 8, local.lkey), stranger),
+                             e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_window_region_and_queue_pair_are_of_one_protection_domain(self):
+        other = PD(self.ctx)
+        mr = self.region(pd=other)
+        for kind in (e.IBV_MW_TYPE_1, e.IBV_MW_TYPE_2):
+            for what, pd in (({"mr": mr}, None), ({}, other), ({"mr": mr}, other)):
+                _, far = self.pair()
+                self.assertEqual(self.bind(far, self.window(kind, pd), **what)[0], e.IBV_WC_MW_BIND_ERR, what)
+        _, stranger = self.pair(pd=other)
+        self.bound(stranger, self.window(pd=other), mr=mr)
+
+    def test_type_1_is_not_zero_based(self):
+        access = REMOTE | e.IBV_ACCESS_ZERO_BASED
+        mw = self.window(e.IBV_MW_TYPE_1)
+        info = MWBindInfo(self.mr, self.mr.buf, SIZE, access)
+        self.raises(errno.EINVAL, self.far[0].bind_mw, mw, MWBind(info, e.IBV_SEND_SIGNALED))   # by librxe
+        self.assertEqual(self.bind(self.far, mw, access=access)[0], e.IBV_WC_MW_BIND_ERR)
+
+    def test_type_1_is_unbound_by_binding_it_to_nothing(self):
+        mr, mw = self.region(), self.window(e.IBV_MW_TYPE_1)
+        old = self.bound_1(self.far, mw, mr)
+        self.raises(errno.EBUSY, mr.close)
+        new = self.bound_1(self.far, mw, mr, length=0)
+        mr.close()
+        self.closed(old)
+        self.closed(new)
+        self.assertEqual(self.rdma(self.bound_1(self.far, mw), self.mr.buf), e.IBV_WC_SUCCESS)
+
+    def test_type_2_is_not_bound_to_nothing(self):
+        self.assertEqual(self.bind(self.far, self.window(), length=0)[0], e.IBV_WC_MW_BIND_ERR)
+
+    def test_rights_are_those_of_peers(self):
+        """A window has no right that only its owner could use."""
+        for access in (e.IBV_ACCESS_MW_BIND, 1 << 19):
+            _, far = self.pair()
+            self.assertEqual(self.bind(far, self.window(), access=REMOTE | access)[0], e.IBV_WC_MW_BIND_ERR)
+
+
+class WindowAtomicTest(WindowCase):
+    ATOMIC = e.IBV_ACCESS_REMOTE_ATOMIC
+
+    def value(self, offset):
+        return struct.unpack("=Q", self.mr.read(8, offset))[0]
+
+    def test_right_to_them(self):
+        mr = self.region()    # peers have no right to the region itself
+        for kind, bound in ((e.IBV_MW_TYPE_1, self.bound_1), (e.IBV_MW_TYPE_2, self.bound)):
+            near, far = self.pair()
+            key = bound(far, self.window(kind), mr=mr, offset=4096, length=16, access=self.ATOMIC)
+            mr.write(struct.pack("=QQ", 1, 40), 16, 4096)
+            self.assertEqual(self.fetch_add(key, mr.buf + 4104, 2, near), e.IBV_WC_SUCCESS)
+            self.assertEqual(self.value(0), 40)
+            self.assertEqual(struct.unpack("=QQ", mr.read(16, 4096)), (1, 42))
+            self.assertEqual(self.fetch_add(key, mr.buf + 4112, 2, near), e.IBV_WC_REM_ACCESS_ERR)
+            self.assertEqual(struct.unpack("=Q", mr.read(8, 4112)), (0,))
+
+    def test_compare_and_swap(self):
+        key = self.bound(self.far, self.window(), access=self.ATOMIC)
+        self.mr.write(struct.pack("=Q", 7), 8, 4096)
+        for compare, swap, then in ((6, 1, 7), (7, 9, 9)):
+            wr = SendWR(opcode=e.IBV_WR_ATOMIC_CMP_AND_SWP, num_sge=1, sg=[SGE(self.mr.buf, 8, self.mr.lkey)])
+            wr.set_wr_atomic(key, self.mr.buf + 4096, compare, swap)
+            self.assertEqual(self.post(self.near, wr), e.IBV_WC_SUCCESS)
+            self.assertEqual((self.value(0), self.value(4096)), (7, then))
+
+    def test_no_right_to_them(self):
+        key = self.bound(self.far, self.window(), access=REMOTE)
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.fetch_add(key, self.mr.buf, 1), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_no_right_to_anything_else(self):
+        key = self.bound(self.far, self.window(), access=self.ATOMIC)
+        self.assertEqual(self.rdma(key, self.mr.buf), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_they_need_local_writes(self):
+        mr = self.region(e.IBV_ACCESS_MW_BIND)
+        self.assertEqual(self.bind(self.far, self.window(), mr=mr, access=self.ATOMIC)[0], e.IBV_WC_MW_BIND_ERR)
+
+    def test_zero_based(self):
+        access = self.ATOMIC | e.IBV_ACCESS_ZERO_BASED
+        key = self.bound(self.far, self.window(), offset=4096, length=64, access=access)
+        self.assertEqual(self.fetch_add(key, 56, 5), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.value(4096 + 56), 5)
+        self.assertEqual(self.fetch_add(key, 64, 5), e.IBV_WC_REM_ACCESS_ERR)
+
+    def test_zero_based_and_not_aligned_in_memory(self):
+        access = self.ATOMIC | e.IBV_ACCESS_ZERO_BASED
+        key = self.bound(self.far, self.window(), offset=4100, length=64, access=access)
+        self.assertEqual(self.fetch_add(key, 0, 5), e.IBV_WC_REM_OP_ERR)
+        self.assertEqual(self.mr.read(64, 4096), bytes(64))
+
+
+class UnreliableTest(WindowCase):
+    """IBTA 10.8.2: UC binds and invalidates windows too. Who writes hears nothing of what is refused."""
+
+    def setUp(self):
+        super().setUp()
+        self.near, self.far = self.pair(kind=e.IBV_QPT_UC)
+
+    def written(self, key, byte):
+        """Does what is written arrive? The message behind it has come when we look."""
+        self.mr.write(bytes(64), 64, 4096)
+        self.mr.write(byte * 64, 64)
+        self.assertEqual(self.rdma(key, self.mr.buf + 4096), e.IBV_WC_SUCCESS)
+        self.far[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf + 1024, 64, self.mr.lkey)]))
+        self.post_send_only(self.near)
+        self.assertEqual(self.status(self.near), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.status(self.far), e.IBV_WC_SUCCESS)
+        return self.mr.read(64, 4096) == byte.encode() * 64
+
+    def test_bound_and_invalidated(self):
+        key = self.bound(self.far, self.window())
+        self.assertTrue(self.written(key, "a"))
+        self.assertEqual(self.invalidate(self.far, key), e.IBV_WC_SUCCESS)
+        self.assertFalse(self.written(key, "b"))
+
+    def test_type_1(self):
+        mw = self.window(e.IBV_MW_TYPE_1)
+        key = self.bound_1(self.far, mw)
+        self.assertTrue(self.written(key, "a"))
+        self.bound_1(self.far, mw, length=0)
+        self.assertFalse(self.written(key, "b"))
