@@ -168,6 +168,10 @@ static void usage(void)
 {
     puts("verbs_check [options] [HOST]   client of HOST, or server without HOST\n"
          "  -d DEV    RDMA device (first one)      -g INDEX  GID index (first RoCE v2 IPv4)\n"
+         "  -6        first RoCE v2 GID of IPv6 that is not link-local\n"
+         "  -t TYPE   RC (default) or UC           -M BYTES  path MTU (4096)\n"
+         "  -P N      pieces of every scatter list, of which some are empty (1 to 8, drawn)\n"
+         "  -I BYTES  largest inline message (256)\n"
          "  -p PORT   TCP port (18516)             -q N      queue pairs (1)\n"
          "  -n STEPS  (300)                        -m BYTES  largest message (1 MiB + 1)\n"
          "  -S SEED   (1)                          -o OPS    e.g. SEND,WRITE,READ,CAS,FAA,UD\n"
@@ -177,9 +181,34 @@ static void usage(void)
          "Both sides must be given the same options.");
 }
 
+/* 0 when there is no such path MTU */
+static enum ibv_mtu mtu_of(unsigned long bytes)
+{
+    for (int mtu = IBV_MTU_256; mtu <= IBV_MTU_4096; mtu++)
+        if (128ul << mtu == bytes)
+            return mtu;
+    return 0;
+}
+
+/* 0 for what is neither RC nor UC */
+static enum ibv_qp_type type_of(const char *name)
+{
+    return !strcmp(name, "RC") ? IBV_QPT_RC : !strcmp(name, "UC") ? IBV_QPT_UC : 0;
+}
+
+static bool sound(const struct options *opt)
+{
+    return opt->qps >= 1 && opt->qps <= MAX_QP && opt->max_size <= REGION / 2 && opt->mtu &&
+           opt->type && opt->pieces >= 0 && opt->pieces <= MAX_PIECE &&
+           any_op_wanted(opt) && !(opt->type == IBV_QPT_UC && (opt->srq || opt->errors));
+}
+
 int main(int argc, char **argv)
 {
     struct options opt = {.gid_index = -1,
+                          .type = IBV_QPT_RC,
+                          .mtu = IBV_MTU_4096,
+                          .inline_size = 256,
                           .port = 18516,
                           .qps = 1,
                           .steps = 300,
@@ -187,10 +216,15 @@ int main(int argc, char **argv)
                           .seed = 1};
     int c;
 
-    while ((c = getopt(argc, argv, "d:g:p:q:n:m:S:o:LseEvh")) != -1) {
+    while ((c = getopt(argc, argv, "d:g:6t:M:P:I:p:q:n:m:S:o:LseEvh")) != -1) {
         switch (c) {
         case 'd': opt.device = optarg; break;
         case 'g': opt.gid_index = atoi(optarg); break;
+        case '6': opt.ipv6 = true; break;
+        case 't': opt.type = type_of(optarg); break;
+        case 'M': opt.mtu = mtu_of(strtoul(optarg, NULL, 0)); break;
+        case 'P': opt.pieces = atoi(optarg); break;
+        case 'I': opt.inline_size = (uint32_t)strtoul(optarg, NULL, 0); break;
         case 'p': opt.port = atoi(optarg); break;
         case 'q': opt.qps = atoi(optarg); break;
         case 'n': opt.steps = atoi(optarg); break;
@@ -205,7 +239,7 @@ int main(int argc, char **argv)
         default: usage(); return c == 'h' ? 0 : 2;
         }
     }
-    if (opt.qps < 1 || opt.qps > MAX_QP || opt.max_size > REGION / 2) {
+    if (!sound(&opt)) {
         usage();
         return 2;
     }

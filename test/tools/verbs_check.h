@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define MAX_QP     64
-#define MAX_PIECE  8
+#define MAX_PIECE  32        /* of a scatter list */
 #define GUARD      64        /* bytes around each piece that must not change */
 #define REGION     (5u << 20)
 #define BACKGROUND 0xa5
@@ -23,7 +23,12 @@
 struct options {
     const char *device;
     const char *peer; /* host name, or NULL for the server */
-    int gid_index;    /* -1: the first RoCE v2 one with an IPv4 address */
+    int gid_index;    /* -1: the first RoCE v2 one of the family asked for */
+    bool ipv6;
+    enum ibv_qp_type type; /* of the connected QPs: RC or UC */
+    enum ibv_mtu mtu;      /* path MTU of the connected QPs */
+    int pieces;            /* of every scatter list, 0: drawn, few */
+    uint32_t inline_size;
     int port;
     int qps;
     int steps;
@@ -62,6 +67,7 @@ struct side {
     struct ibv_mr *mr;
     uint8_t *buf;
     union ibv_gid gid;
+    int gid_index;
     struct hello mine, peer;
     uint64_t bytes;  /* compared so far */
 };
@@ -78,6 +84,9 @@ struct layout {
 
 enum op { OP_SEND, OP_SEND_IMM, OP_WRITE, OP_WRITE_IMM, OP_READ, OP_CAS, OP_FAA, OP_UD, OPS };
 
+/* GRH that precedes a datagram takes one piece of the receive's list */
+#define MAX_UD_PIECE (MAX_PIECE - 1)
+
 /* one step, the same on both sides */
 struct step {
     int number;
@@ -85,6 +94,7 @@ struct step {
     int qp;
     uint32_t size;
     bool in_line;
+    bool bell; /* an empty SEND follows: nothing else tells of a WRITE over UC */
     struct layout client, server;
     uint64_t pattern;
 };
@@ -92,7 +102,6 @@ struct step {
 /* verbs_check.c */
 void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 void sync_sides(struct side *s, uint32_t number);
-const char *op_name(enum op op);
 
 /* verbs_check_setup.c */
 void side_open(struct side *s);
@@ -100,7 +109,7 @@ void side_connect(struct side *s);
 void side_close(struct side *s);
 
 /* verbs_check_steps.c */
-bool op_wanted(const struct options *opt, enum op op);
+bool any_op_wanted(const struct options *opt);
 void run_steps(struct side *s);
 void run_errors(struct side *s);
 

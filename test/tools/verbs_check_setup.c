@@ -9,7 +9,6 @@
 
 #define DEPTH   64
 #define QKEY    0x11111111
-#define INLINE  256
 
 static struct ibv_context *open_device(const char *name)
 {
@@ -29,17 +28,17 @@ static struct ibv_context *open_device(const char *name)
     fail("no RDMA device %s", name ? name : "");
 }
 
-/* the address that programs look for: RoCE v2 with an IPv4-mapped GID */
-static int find_gid(struct ibv_context *ctx)
+/* an address of the family asked for; a link-local one has to be asked for by its index */
+static int find_gid(struct ibv_context *ctx, bool ipv6)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     struct ibv_gid_entry e;
 
     for (uint32_t i = 0; i < 256; i++)
         if (!ibv_query_gid_ex(ctx, 1, i, &e, 0) && e.gid_type == IBV_GID_TYPE_ROCE_V2 &&
-            !memcmp(e.gid.raw, mapped, sizeof(mapped)))
+            !memcmp(e.gid.raw, mapped, sizeof(mapped)) == !ipv6 && e.gid.raw[0] != 0xfe)
             return (int)i;
-    fail("no RoCE v2 GID with an IPv4 address");
+    fail("no RoCE v2 GID with an IPv%c address", ipv6 ? '6' : '4');
 }
 
 static struct ibv_qp *create_qp(struct side *s, enum ibv_qp_type type)
@@ -51,13 +50,13 @@ static struct ibv_qp *create_qp(struct side *s, enum ibv_qp_type type)
                                     .cap = {.max_send_wr = DEPTH,
                                             .max_recv_wr = DEPTH,
                                             .max_send_sge = MAX_PIECE,
-                                            .max_recv_sge = MAX_PIECE + 1,
-                                            .max_inline_data = INLINE}};
+                                            .max_recv_sge = MAX_PIECE,
+                                            .max_inline_data = s->opt->inline_size}};
     struct ibv_qp *qp = ibv_create_qp(s->pd, &init);
 
     if (!qp)
         fail("ibv_create_qp");
-    if (init.cap.max_inline_data < INLINE)
+    if (init.cap.max_inline_data < s->opt->inline_size)
         fail("max_inline_data %u", init.cap.max_inline_data);
     return qp;
 }
@@ -81,13 +80,12 @@ static void to_init(struct side *s, struct ibv_qp *qp)
 
 void side_open(struct side *s)
 {
-    struct ibv_srq_init_attr srq = {.attr = {.max_wr = DEPTH, .max_sge = MAX_PIECE + 1}};
-    int index;
+    struct ibv_srq_init_attr srq = {.attr = {.max_wr = DEPTH, .max_sge = MAX_PIECE}};
 
     s->ctx = open_device(s->opt->device);
-    index = s->opt->gid_index >= 0 ? s->opt->gid_index : find_gid(s->ctx);
-    if (ibv_query_gid(s->ctx, 1, index, &s->gid))
-        fail("GID %d", index);
+    s->gid_index = s->opt->gid_index >= 0 ? s->opt->gid_index : find_gid(s->ctx, s->opt->ipv6);
+    if (ibv_query_gid(s->ctx, 1, s->gid_index, &s->gid))
+        fail("GID %d", s->gid_index);
     s->mine.psn = (uint32_t)(s->opt->seed * 0x9e3779b9u + s->client) & 0xffffff;
     s->pd = ibv_alloc_pd(s->ctx);
     s->channel = ibv_create_comp_channel(s->ctx);
@@ -105,7 +103,7 @@ void side_open(struct side *s)
     if (s->opt->srq && !(s->srq = ibv_create_srq(s->pd, &srq)))
         fail("ibv_create_srq: %m");
     for (int i = 0; i < s->opt->qps; i++) {
-        s->qp[i] = create_qp(s, IBV_QPT_RC);
+        s->qp[i] = create_qp(s, s->opt->type);
         s->mine.qpn[i] = s->qp[i]->qp_num;
         to_init(s, s->qp[i]);
     }
@@ -119,19 +117,18 @@ void side_open(struct side *s)
 
 static struct ibv_ah_attr path_to(struct side *s)
 {
-    int index = s->opt->gid_index >= 0 ? s->opt->gid_index : find_gid(s->ctx);
     struct ibv_ah_attr ah = {.is_global = 1,
                              .port_num = 1,
-                             .grh = {.sgid_index = (uint8_t)index, .hop_limit = 64}};
+                             .grh = {.sgid_index = (uint8_t)s->gid_index, .hop_limit = 64}};
 
     memcpy(ah.grh.dgid.raw, s->peer.gid, 16);
     return ah;
 }
 
-static void connect_rc(struct side *s, int i)
+static void connect_qp(struct side *s, int i)
 {
     struct ibv_qp_attr rtr = {.qp_state = IBV_QPS_RTR,
-                              .path_mtu = IBV_MTU_4096,
+                              .path_mtu = s->opt->mtu,
                               .dest_qp_num = s->peer.qpn[i],
                               .rq_psn = s->peer.psn,
                               .max_dest_rd_atomic = 16,
@@ -143,15 +140,21 @@ static void connect_rc(struct side *s, int i)
                               .retry_cnt = 7,
                               .rnr_retry = 7,
                               .max_rd_atomic = 16};
+    int rtr_mask = IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+    int rts_mask = IBV_QP_STATE | IBV_QP_SQ_PSN;
+    struct ibv_qp_init_attr init;
+    struct ibv_qp_attr now;
 
-    if (ibv_modify_qp(s->qp[i], &rtr,
-                      IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-                          IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
+    if (s->opt->type == IBV_QPT_RC) {
+        rtr_mask |= IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+        rts_mask |= IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC;
+    }
+    if (ibv_modify_qp(s->qp[i], &rtr, rtr_mask))
         fail("to RTR: %m");
-    if (ibv_modify_qp(s->qp[i], &rts,
-                      IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-                          IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC))
+    if (ibv_modify_qp(s->qp[i], &rts, rts_mask))
         fail("to RTS: %m");
+    if (ibv_query_qp(s->qp[i], &now, IBV_QP_PATH_MTU, &init) || now.path_mtu != s->opt->mtu)
+        fail("path MTU %u is not %u", 128u << now.path_mtu, 128u << s->opt->mtu);
 }
 
 void side_connect(struct side *s)
@@ -161,7 +164,7 @@ void side_connect(struct side *s)
     struct ibv_ah_attr ah;
 
     for (int i = 0; i < s->opt->qps; i++)
-        connect_rc(s, i);
+        connect_qp(s, i);
     if (ibv_modify_qp(s->ud, &rtr, IBV_QP_STATE) ||
         ibv_modify_qp(s->ud, &rts, IBV_QP_STATE | IBV_QP_SQ_PSN))
         fail("UD QP: %m");

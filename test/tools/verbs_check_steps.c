@@ -11,20 +11,17 @@
 #define QKEY        0x11111111
 #define UD_MTU      4096
 #define GRH         40
-#define INLINE      256
+#define FEW_PIECES  8        /* of a list whose length is drawn */
+#define EMPTY_ONE_IN 6       /* pieces of a list of many */
 #define WAIT_MS     20000
 
-static const uint32_t sizes[] = {0,    1,    2,    7,    8,     63,    64,    65,    255,   256,
-                                 511,  512,  1023, 2047, 2048,  2049,  4095,  4096,  4097,  6000,
-                                 8191, 8192, 8193, 65535, 65536, 65537, 131072, 262143};
+static const uint32_t sizes[] = {0,    1,    2,    7,    8,     63,    64,     65,    255,  256,
+                                 257,  511,  512,  513,  1023,  1024,  1025,   2047,  2048, 2049,
+                                 4095, 4096, 4097, 6000, 8191,  8192,  8193,   65535, 65536, 65537,
+                                 131072, 262143};
 
 static const char *const names[OPS] = {"SEND", "SEND_IMM", "WRITE", "WRITE_IMM",
                                        "READ", "CAS",      "FAA",   "UD"};
-
-const char *op_name(enum op op)
-{
-    return names[op];
-}
 
 /* splitmix64: the same numbers on both sides */
 static uint64_t next(uint64_t *state)
@@ -49,11 +46,18 @@ static uint8_t pattern(uint64_t key, uint32_t i)
     return (uint8_t)(next(&state) >> 8 * (i % 8));
 }
 
-bool op_wanted(const struct options *opt, enum op op)
+static bool is_atomic(enum op op)
+{
+    return op == OP_CAS || op == OP_FAA;
+}
+
+static bool op_wanted(const struct options *opt, enum op op)
 {
     const char *p = opt->ops;
     size_t len = strlen(names[op]);
 
+    if (opt->type == IBV_QPT_UC && (op == OP_READ || is_atomic(op)))
+        return false;
     if (!p)
         return true;
     for (; *p; p += strcspn(p, ","), p += *p == ',')
@@ -62,50 +66,96 @@ bool op_wanted(const struct options *opt, enum op op)
     return false;
 }
 
-/* up to MAX_PIECE pieces, each in its own part of the region */
-static struct layout make_layout(uint64_t *rng, uint32_t total, bool single)
+bool any_op_wanted(const struct options *opt)
 {
-    struct layout l = {.n = 1, .total = total};
-    uint32_t most = (REGION - 8192) / (total + 2 * GUARD + 1);
-    uint32_t part, left = total;
+    for (enum op op = 0; op < OPS; op++)
+        if (op_wanted(opt, op))
+            return true;
+    return false;
+}
 
-    if (!single && most > 1)
-        l.n = 1 + (int)below(rng, most < MAX_PIECE ? most : MAX_PIECE);
-    part = (REGION - 8192) / (uint32_t)l.n;
-    for (int i = 0; i < l.n; i++) {
-        uint32_t len = i + 1 == l.n ? left : below(rng, left + 1);
+/* uneven ones, of which some are empty */
+static void draw_lengths(uint64_t *rng, struct layout *l)
+{
+    uint32_t cut[MAX_PIECE + 1] = {0};
+    int i, k;
 
-        l.p[i].len = len;
-        l.p[i].off = (uint32_t)i * part + GUARD + below(rng, part - len - 2 * GUARD);
-        left -= len;
+    for (i = 1; i < l->n; i++) {
+        uint32_t at = below(rng, l->total + 1);
+
+        for (k = i; k > 1 && cut[k - 1] > at; k--)
+            cut[k] = cut[k - 1];
+        cut[k] = at;
     }
+    for (i = 1; i < l->n; i++)
+        if (!below(rng, EMPTY_ONE_IN))
+            cut[i] = cut[i - 1];
+    cut[l->n] = l->total;
+    for (i = 0; i < l->n; i++)
+        l->p[i].len = cut[i + 1] - cut[i];
+}
+
+/* disjoint pieces with gaps between them, upwards or downwards */
+static void draw_places(uint64_t *rng, struct layout *l)
+{
+    uint32_t spare = REGION - 8192 - l->total - (uint32_t)l->n * 2 * GUARD;
+    bool down = below(rng, 2);
+    uint32_t at = 0;
+
+    for (int i = 0; i < l->n; i++) {
+        struct piece *p = &l->p[down ? l->n - 1 - i : i];
+
+        at += below(rng, spare / (uint32_t)l->n) + GUARD;
+        p->off = at;
+        at += p->len + GUARD;
+    }
+}
+
+static struct layout make_layout(uint64_t *rng, uint32_t total, int n)
+{
+    struct layout l = {.n = n, .total = total};
+
+    draw_lengths(rng, &l);
+    draw_places(rng, &l);
     return l;
+}
+
+static int draw_pieces(const struct side *s, uint64_t *rng, int most)
+{
+    int n = s->opt->pieces ? s->opt->pieces : 1 + (int)below(rng, FEW_PIECES);
+
+    return n < most ? n : most;
+}
+
+static uint32_t draw_size(const struct side *s, uint64_t *rng, enum op op)
+{
+    uint32_t size = below(rng, 3) ? sizes[below(rng, sizeof(sizes) / sizeof(*sizes))]
+                                  : below(rng, s->opt->max_size) + 1;
+
+    if (is_atomic(op))
+        return 8;
+    if (size > s->opt->max_size)
+        size = s->opt->max_size;
+    return op == OP_UD ? size % (UD_MTU + 1) : size;
 }
 
 static struct step make_step(const struct side *s, int number)
 {
     uint64_t rng = s->opt->seed * 1000003 + (uint64_t)number;
     struct step st = {.number = number, .qp = number % s->opt->qps};
-    bool atomic, remote;
+    bool remote;
 
     do
         st.op = below(&rng, OPS);
     while (!op_wanted(s->opt, st.op));
-    if (below(&rng, 3))
-        st.size = sizes[below(&rng, sizeof(sizes) / sizeof(*sizes))];
-    else
-        st.size = below(&rng, s->opt->max_size) + 1;
-    if (st.size > s->opt->max_size)
-        st.size = s->opt->max_size;
-    if (st.op == OP_UD)
-        st.size %= UD_MTU + 1;
-    atomic = st.op == OP_CAS || st.op == OP_FAA;
-    if (atomic)
-        st.size = 8;
-    remote = atomic || st.op == OP_WRITE || st.op == OP_WRITE_IMM || st.op == OP_READ;
-    st.in_line = below(&rng, 2) && st.size <= INLINE && !atomic && st.op != OP_READ;
-    st.client = make_layout(&rng, st.size, atomic);
-    st.server = make_layout(&rng, st.size, remote);
+    st.size = draw_size(s, &rng, st.op);
+    remote = is_atomic(st.op) || st.op == OP_WRITE || st.op == OP_WRITE_IMM || st.op == OP_READ;
+    st.in_line = below(&rng, 2) && st.size <= s->opt->inline_size && !is_atomic(st.op) &&
+                 st.op != OP_READ;
+    st.bell = s->opt->type == IBV_QPT_UC && st.op == OP_WRITE;
+    st.client = make_layout(&rng, st.size, is_atomic(st.op) ? 1 : draw_pieces(s, &rng, MAX_PIECE));
+    st.server = make_layout(&rng, st.size, remote ? 1 : draw_pieces(s, &rng, st.op == OP_UD ?
+                                                                    MAX_UD_PIECE : MAX_PIECE));
     st.pattern = next(&rng);
     return st;
 }
@@ -225,12 +275,12 @@ static uint64_t target(const struct side *s, const struct step *st)
     uint64_t addr = s->client ? s->peer.addr : s->mine.addr;
 
     addr += st->server.p[0].off;
-    return st->op == OP_CAS || st->op == OP_FAA ? (addr + 7) & ~7ull : addr;
+    return is_atomic(st->op) ? (addr + 7) & ~7ull : addr;
 }
 
 static void post_recv(struct side *s, const struct step *st)
 {
-    struct ibv_sge sge[MAX_PIECE + 1];
+    struct ibv_sge sge[MAX_PIECE];
     struct ibv_recv_wr wr = {.wr_id = (uint64_t)st->number, .sg_list = sge}, *bad;
     int n = 0;
 
@@ -239,7 +289,7 @@ static void post_recv(struct side *s, const struct step *st)
         sge[n].length = GRH;
         sge[n++].lkey = s->mr->lkey;
     }
-    if (st->op != OP_WRITE_IMM)
+    if (st->op != OP_WRITE_IMM && !st->bell)
         n += make_sges(s, &st->server, sge + n);
     wr.num_sge = n;
     if (st->op == OP_UD ? ibv_post_recv(s->ud, &wr, &bad)
@@ -248,10 +298,23 @@ static void post_recv(struct side *s, const struct step *st)
         fail("post_recv: %m");
 }
 
+static bool ipv6_gid(const uint8_t *gid)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(gid, mapped, sizeof(mapped)) != 0;
+}
+
 static void check_grh(const struct side *s)
 {
     const uint8_t *grh = s->buf + REGION - 4096;
 
+    if (ipv6_gid(s->mine.gid)) {
+        if (grh[0] >> 4 != 6 || memcmp(grh + 8, s->peer.gid, 16) ||
+            memcmp(grh + 24, s->mine.gid, 16))
+            fail("GRH is no IPv6 header from the peer to us");
+        return;
+    }
     if (grh[20] != 0x45 || memcmp(grh + 32, s->peer.gid + 12, 4) ||
         memcmp(grh + 36, s->mine.gid + 12, 4))
         fail("GRH holds no IPv4 header from the peer to us");
@@ -261,7 +324,7 @@ static void check_recv(struct side *s, const struct step *st)
 {
     struct ibv_wc wc = wait_ok(s, st, (uint64_t)st->number);
     bool imm = st->op == OP_SEND_IMM || st->op == OP_WRITE_IMM;
-    uint32_t len = st->size + (st->op == OP_UD ? GRH : 0);
+    uint32_t len = st->bell ? 0 : st->size + (st->op == OP_UD ? GRH : 0);
 
     if (wc.byte_len != len)
         fail("step %d %s: byte_len %u, not %u", st->number, names[st->op], wc.byte_len, len);
@@ -278,25 +341,26 @@ static void check_recv(struct side *s, const struct step *st)
     check_grh(s);
 }
 
-static bool takes_recv(enum op op)
+static bool takes_recv(const struct step *st)
 {
-    return op == OP_SEND || op == OP_SEND_IMM || op == OP_WRITE_IMM || op == OP_UD;
+    return st->op == OP_SEND || st->op == OP_SEND_IMM || st->op == OP_WRITE_IMM ||
+           st->op == OP_UD || st->bell;
 }
 
 static void server_step(struct side *s, const struct step *st)
 {
     uint64_t *word = (uint64_t *)(uintptr_t)target(s, st);
-    bool atomic = st->op == OP_CAS || st->op == OP_FAA;
+    bool atomic = is_atomic(st->op);
 
     put_background(s, &st->server);
     if (st->op == OP_READ)
         put_message(s, &st->server, st->pattern);
     if (atomic)
         *word = st->pattern;
-    if (takes_recv(st->op))
+    if (takes_recv(st))
         post_recv(s, st);
     sync_sides(s, (uint32_t)st->number * 2 + 1);
-    if (takes_recv(st->op))
+    if (takes_recv(st))
         check_recv(s, st);
     sync_sides(s, (uint32_t)st->number * 2 + 2);
     if (!atomic)
@@ -324,7 +388,7 @@ static void post_send(struct side *s, const struct step *st)
     if (st->in_line)
         wr.send_flags |= IBV_SEND_INLINE;
     wr.imm_data = (uint32_t)st->pattern;
-    if (st->op == OP_CAS || st->op == OP_FAA) {
+    if (is_atomic(st->op)) {
         wr.wr.atomic.remote_addr = target(s, st);
         wr.wr.atomic.rkey = s->peer.rkey;
         wr.wr.atomic.compare_add = st->op == OP_CAS ? st->pattern : 12345;
@@ -341,9 +405,22 @@ static void post_send(struct side *s, const struct step *st)
         fail("step %d: ibv_post_send: %m", st->number);
 }
 
+/* follows a WRITE on its QP, so it arrives after it */
+static void ring_bell(struct side *s, const struct step *st)
+{
+    struct ibv_send_wr wr = {.wr_id = (uint64_t)st->number | 1ull << 32,
+                             .opcode = IBV_WR_SEND,
+                             .send_flags = IBV_SEND_SIGNALED},
+                       *bad;
+
+    if (ibv_post_send(s->qp[st->qp], &wr, &bad))
+        fail("step %d: ibv_post_send of an empty message: %m", st->number);
+    wait_ok(s, st, wr.wr_id);
+}
+
 static void client_step(struct side *s, const struct step *st)
 {
-    bool atomic = st->op == OP_CAS || st->op == OP_FAA;
+    bool atomic = is_atomic(st->op);
     uint64_t before;
 
     put_background(s, &st->client);
@@ -352,6 +429,8 @@ static void client_step(struct side *s, const struct step *st)
     sync_sides(s, (uint32_t)st->number * 2 + 1);
     post_send(s, st);
     wait_ok(s, st, (uint64_t)st->number | 1ull << 32);
+    if (st->bell)
+        ring_bell(s, st);
     sync_sides(s, (uint32_t)st->number * 2 + 2);
     if (!atomic) {
         compare(s, st, &st->client);

@@ -16,15 +16,17 @@ import pyverbs
 import rdmacm
 import scale
 import surface
+import verified
 from lab import Lab, VerbsError
 from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "nccl-shape": nccl_shape, "scale": scale, "surface": surface, "nvme": nvme,
+          "verified": verified, "nccl-shape": nccl_shape, "scale": scale, "surface": surface, "nvme": nvme,
           "block": block, "nfs": nfs, "mpi": mpi, "containers": containers}
 # what fits a few minutes, all on one pair of hosts
-SAMPLE = ("pyverbs", "rdmacm", "perftest", "nccl-shape", "scale", "surface", "nvme", "nfs")
+SAMPLE = ("pyverbs", "rdmacm", "perftest", "verified", "nccl-shape", "scale", "surface", "nvme",
+          "nfs")
 
 
 def arguments():
