@@ -23,12 +23,25 @@ cp {GUEST_FOLDER}/*tbib_*.py /run/pyverbs/tests
 find /run/pyverbs -name '*.gz' -exec gunzip {{}} +"""
 
 
-def expected_skips():
-    """Parts of the reasons for which tests may be skipped: to whether rxe may pass them."""
+def parse_skips(lines, release):
+    """Each test that is to be skipped on this kernel: part of its reason, whether rxe passes it."""
+    reason, found = None, {}
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not line.startswith(" "):
+            reason = line.partition(": ")[0]
+            continue
+        *marks, test = line.split()
+        kernels = [mark[:-1] for mark in marks if mark.endswith(":")]
+        if not kernels or release in kernels:
+            found[test] = (reason, f"rxe@{release}" in marks)
+    return found
+
+
+def expected_skips(release):
     with open(SKIPS, encoding="utf-8") as stream:
-        lines = [line.strip() for line in stream]
-    return {line.removeprefix("! ").split(": ", 1)[0]: line.startswith("! ")
-            for line in lines if line and not line.startswith("#")}
+        return parse_skips(stream, release)
 
 
 def rows(output):
@@ -46,22 +59,45 @@ def run_module(lab, device, module):
     return {test: (result, why) for result, test, why in rows(output)}
 
 
-def judge(ours, rxe, known):
-    """Counts, and a line for each test that ended as it should not."""
-    counts = {"ok": 0, "skip": 0, "fail": 0 if ours else 1}
+def of_skip(test, why, known, on_rxe):
+    """None if the test may be skipped for this reason, else what is wrong with that."""
+    if test not in known:
+        return f"skipped, which is new: {why}"
+    part, rxe_passes = known[test]
+    if part not in why:
+        return f"skipped for another reason than '{part}': {why}"
+    if on_rxe and rxe_passes != (on_rxe == "ok"):
+        return (f"skipped, and rxe passes it: {why}" if on_rxe == "ok" else
+                f"the list of skips says that rxe passes it: {on_rxe}")
+    return None
+
+
+def judge(module, ours, rxe, known):
+    """Counts, and a line for each test that did not end as the list says."""
+    counts = Counter(ok=0, skip=0, fail=0 if ours else 1)
     below = [] if ours else ["no test ran"]
+    expected = {test for test in known if test.startswith(f"test_{module}.")}
+    for test in expected - set(ours):
+        counts["fail"] += 1
+        below.append(f"{test}: the list of skips has it, and it did not run")
     for test, (result, why) in ours.items():
-        on_rxe = rxe.get(test, ("not run", ""))[0]
+        on_rxe = rxe.get(test, ("not run", ""))[0] if rxe else None
         if result == "skip":
-            rxe_may = [may for part, may in known.items() if part in why]
-            if not rxe_may:
-                result, why = "fail", f"skipped, which is new: {why}"
-            elif on_rxe == "ok" and not any(rxe_may):
-                result, why = "fail", f"skipped, and rxe passes it: {why}"
+            wrong = of_skip(test, why, known, on_rxe)
+            result, why = ("fail", wrong) if wrong else ("skip", why)
+        elif result == "ok" and test in expected:
+            result, why = "fail", "passed, and the list of skips has it"
         counts[result] += 1
         if result == "fail":
             below.append(f"{test}: {why}" + (f" (on rxe: {on_rxe})" if rxe else ""))
     return counts, below
+
+
+def unknown_modules(known):
+    """Tests in the list of modules that are not run at all."""
+    modules = {f"test_{module}" for module in MODULES + OURS}
+    return [f"{test}: in the list of skips, of no module that is run"
+            for test in known if test.split(".")[0] not in modules]
 
 
 def tally(results):
@@ -71,7 +107,10 @@ def tally(results):
 
 def suite(lab, table, options):
     print("pyverbs, over loopback (rxe: passed / failed / skipped)")
-    known = expected_skips()
+    known = expected_skips(lab.release)
+    unknown = unknown_modules(known)
+    if unknown:
+        table.row("list of skips", fail=len(unknown), below=unknown)
     lab.run(0, PREPARE)
     if not options.sample:
         add_rxe(lab, 0)
@@ -80,7 +119,7 @@ def suite(lab, table, options):
         counts, below = Counter(), []
         # the suite draws capabilities and flags at random
         for _ in range(LONG_RUNS if options.long else 1):
-            more, why = judge(run_module(lab, "tbib0", module), rxe, known)
+            more, why = judge(module, run_module(lab, "tbib0", module), rxe, known)
             counts.update(more)
             below += why
         table.row(f"test_{module}", **counts, note=tally(rxe) if rxe else "", below=below)
