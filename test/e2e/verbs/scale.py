@@ -10,11 +10,18 @@ HOSTS = 2
 TOOL = f"{GUEST_FOLDER}/verbs_scale"
 CONNECT = f"{TOOL} connect"
 WARM_UP = 100
-SETS = 400
+SETS = 4000
+SAMPLE_SETS = 400
 LONG_SECONDS = 600
-# What the kernel's own caches move by, in KiB, whatever runs; a leak of 64 bytes an object, eight
-# objects a set, is 200 KiB after the short loop.
+# What may be left of a loop, in KiB; it says nothing of small objects, which the caches do.
 TOLERATED = {"SUnreclaim": 256, "VmallocUsed": 128, "Percpu": 64}
+# Objects that a cache may have won meanwhile; what else runs in the guest moves none by half of it.
+# One object of every set that is lost is 400 or 4000 of them, one of each that a process leaves
+# to the kernel is 250 of 4000 sets.
+TOLERATED_OBJECTS = 200
+# Caches hold on to free objects, and count them as used, until they are asked to shrink.
+SETTLE = """echo 3 >/proc/sys/vm/drop_caches; sleep 1; echo 2 >/proc/sys/vm/drop_caches
+for cache in /sys/kernel/slab/*/shrink; do echo 1 >$cache; done"""
 
 
 def figure(result):
@@ -43,26 +50,47 @@ def resources(lab):
 
 
 def memory(lab):
-    lab.run(0, "echo 3 >/proc/sys/vm/drop_caches; sleep 1; echo 2 >/proc/sys/vm/drop_caches")
-    text = lab.run(0, "cat /proc/meminfo")
-    return {key: int(re.search(rf"^{key}:\s+(\d+)", text, re.MULTILINE).group(1))
-            for key in TOLERATED}
+    """KiB of each sum, objects of each cache."""
+    lab.run(0, SETTLE)
+    sums = re.findall(r"^(\w+):\s+(\d+) kB$", lab.run(0, "cat /proc/meminfo"), re.MULTILINE)
+    caches = re.findall(r"^(\S+) +(\d+) +\d+ +\d+ ", lab.run(0, "cat /proc/slabinfo"),
+                        re.MULTILINE)
+    return {key: int(n) for key, n in caches + [pair for pair in sums if pair[0] in TOLERATED]}
 
 
-def churn(lab, options):
-    """Objects made and destroyed in a loop leave nothing: the row's note."""
-    lab.run(0, f"{TOOL} churn -n {WARM_UP}", 120)
+def loop(lab, options):
+    """Objects made and destroyed: what the program said, how much more there is of what."""
+    sets = SAMPLE_SETS if options.sample else SETS
+    how, limit = (f"-s {LONG_SECONDS}", LONG_SECONDS + 60) if options.long else (f"-n {sets}", 240)
     objects, before = resources(lab), memory(lab)
-    how, limit = (f"-s {LONG_SECONDS}", LONG_SECONDS + 60) if options.long else (f"-n {SETS}", 240)
-    said = lab.run(0, f"{TOOL} churn {how}", limit).strip()
+    said = lab.run(0, f"{TOOL} churn {how}", limit).strip().partition(": ")[2]
     after, left = memory(lab), resources(lab)
     if left != objects:
         raise VerbsError(f"rdma resource show said '{objects}' before and says '{left}'")
-    grown = {key: after[key] - before[key] for key in before}
-    text = ", ".join(f"{key} {kib:+} KiB" for key, kib in grown.items())
-    if any(grown[key] > limit for key, limit in TOLERATED.items()):
-        raise VerbsError(f"kernel memory has grown: {text}")
-    return f"{said.partition(': ')[2]}; {text}"
+    return said, {key: after[key] - before.get(key, 0) for key in after}
+
+
+def too_much(grown):
+    return {key for key, more in grown.items() if more > TOLERATED.get(key, TOLERATED_OBJECTS)}
+
+
+def told(grown):
+    """Of memory, and of the cache that won most."""
+    most = max(grown.keys() - TOLERATED.keys(), key=grown.get)
+    return ", ".join([*(f"{key} {grown[key]:+} KiB" for key in TOLERATED),
+                      f"{most} {grown[most]:+} objects"])
+
+
+def churn(lab, options):
+    """A loop leaves nothing: the row's note. What grows once may be anybody's, a leak repeats."""
+    lab.run(0, f"{TOOL} churn -n {WARM_UP}", 120)
+    said, grown = loop(lab, options)
+    if not too_much(grown):
+        return f"{said}; {told(grown)}"
+    again, more = loop(lab, options)
+    if too_much(grown) & too_much(more):
+        raise VerbsError(f"kernel memory has grown: {told(grown)}; again: {told(more)}")
+    return f"{again}; {told(more)}; before: {told(grown)}"
 
 
 def runs(sample):
