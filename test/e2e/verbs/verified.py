@@ -3,7 +3,7 @@
 
 import re
 
-from lab import GUEST_FOLDER, kernel_row
+from lab import GUEST_FOLDER, VerbsError, attempt, kernel_row
 from pairs import case, failure_lines, run_pairs, why_failed
 
 HOSTS = 2
@@ -11,6 +11,7 @@ PORT = 18516
 TOOL = f"{GUEST_FOLDER}/verbs_check -d tbib0"
 MTUS = (256, 512, 1024, 2048, 4096)
 PIECES = (16, 32)
+MESSAGES = 30
 # the index of the GID that is the device's own, of its link-local address
 LINK_LOCAL = "-g 0"
 # a datagram's path MTU is the port's: what differs is how large it is
@@ -51,6 +52,29 @@ def sample():
     yield "UD, 32 SGEs, IPv6", (f"-n 30 -6 -P 32 {UD} 4096",)
 
 
+def packets(lab):
+    return int(lab.run(1, "cat /sys/class/infiniband/tbib0/ports/1/hw_counters/sent_pkts"))
+
+
+def cut_by_mtu(lab):
+    """WRITEs go in as many packets as the path MTU demands: the row's note."""
+    told = []
+    for mtu in MTUS:
+        before = packets(lab)
+        run = f"-n {MESSAGES} -o WRITE -m 262144 -M {mtu}"
+        results = list(run_pairs(lab, [case(run, f"{TOOL} {run}", f"{TOOL} {run} @", PORT, 60)]))
+        bad = [line for result in results if why_failed(result) for line in failure_lines(result)]
+        if bad:
+            raise VerbsError(f"path MTU {mtu}", "\n".join(bad))
+        sent = packets(lab) - before
+        full = compared(results) // mtu
+        # each message may end with a part of a packet; some may have been sent again
+        if not full <= sent <= full * 3 // 2 + MESSAGES:
+            raise VerbsError(f"path MTU {mtu}: {sent} packets, {full} full ones were due")
+        told.append(sent)
+    return ", ".join(map(str, told))
+
+
 def compared(results):
     """Bytes, as both sides of a run count them."""
     return sum(int(number) for result in results
@@ -69,4 +93,5 @@ def suite(lab, table, options):
         table.row(name, ok=len(results) - len(bad), fail=len(bad),
                   note=f"{compared(results) / 1e6:.1f} MB",
                   below=[line for result in bad for line in failure_lines(result)])
+    attempt(table, "packets of each path MTU", lambda: cut_by_mtu(lab))
     kernel_row(lab, table)
