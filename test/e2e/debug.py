@@ -167,7 +167,7 @@ def perftest(lab):
 
 def verified(lab):
     """Every byte compared, which perftest does not do."""
-    for options in ("-n 100 -q 2", "-n 50 -e -S 7"):
+    for options in ("-n 100 -q 2", "-n 50 -e -S 7", "-n 40 -P 32 -M 256", "-n 40 -P 16 -t UC"):
         command = f"{GUEST_FOLDER}/verbs_check -d tbib0 {options}"
         yield "verbs_check " + options, lambda c=command: lab.pair(c, c + " @", 60)
 

@@ -51,6 +51,12 @@ static bool is_atomic(enum op op)
     return op == OP_CAS || op == OP_FAA;
 }
 
+/* what is remote is one range */
+static bool has_target(enum op op)
+{
+    return is_atomic(op) || op == OP_WRITE || op == OP_WRITE_IMM || op == OP_READ;
+}
+
 static bool op_wanted(const struct options *opt, enum op op)
 {
     const char *p = opt->ops;
@@ -143,19 +149,20 @@ static struct step make_step(const struct side *s, int number)
 {
     uint64_t rng = s->opt->seed * 1000003 + (uint64_t)number;
     struct step st = {.number = number, .qp = number % s->opt->qps};
-    bool remote;
+    int client_pieces, server_pieces;
 
     do
         st.op = below(&rng, OPS);
     while (!op_wanted(s->opt, st.op));
     st.size = draw_size(s, &rng, st.op);
-    remote = is_atomic(st.op) || st.op == OP_WRITE || st.op == OP_WRITE_IMM || st.op == OP_READ;
     st.in_line = below(&rng, 2) && st.size <= s->opt->inline_size && !is_atomic(st.op) &&
                  st.op != OP_READ;
     st.bell = s->opt->type == IBV_QPT_UC && st.op == OP_WRITE;
-    st.client = make_layout(&rng, st.size, is_atomic(st.op) ? 1 : draw_pieces(s, &rng, MAX_PIECE));
-    st.server = make_layout(&rng, st.size, remote ? 1 : draw_pieces(s, &rng, st.op == OP_UD ?
-                                                                    MAX_UD_PIECE : MAX_PIECE));
+    client_pieces = draw_pieces(s, &rng, is_atomic(st.op) ? 1 : MAX_PIECE);
+    server_pieces = draw_pieces(s, &rng, has_target(st.op) ? 1 :
+                                         st.op == OP_UD    ? MAX_UD_PIECE : MAX_PIECE);
+    st.client = make_layout(&rng, st.size, client_pieces);
+    st.server = make_layout(&rng, st.size, server_pieces);
     st.pattern = next(&rng);
     return st;
 }
