@@ -592,7 +592,7 @@ u8 tbib_scatter(struct tbib_qp *core, const struct tbib_wqe *w, u32 off,
 u8 tbib_recv_scatter(struct tbib_qp *core, const struct tbib_rwqe *r,
 		     u32 off, const struct tbib_payload *p, bool last);
 u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
-		 u32 n, u32 access);
+		 u32 n, u32 access, bool whole);
 void tbib_sges_put(struct tbib_sge *sge, u32 n);
 u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
 		struct tbib_mem *m);

@@ -165,10 +165,13 @@ static u8 raw_bounce(struct tbib_vqp *q, struct tbib_train *t,
 /*
  * tbib_sges_get() - resolve lkeys; all or nothing
  * @pd: of the queue that the list was posted to (IBTA 10.2.9.1: an SRQ's own)
+ * @whole: every byte will be used, so it must lie in its region. A receive may
+ *	be longer than its region, as long as what arrives fits: NICs look at
+ *	the bytes that they write, as mr_write() does, and programs rely on it.
  * Return: tbib_status.
  */
 u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
-		 u32 n, u32 access)
+		 u32 n, u32 access, bool whole)
 {
 	struct tbib_mr *mr;
 	u32 i;
@@ -182,7 +185,7 @@ u8 tbib_sges_get(struct tbib_vqp *q, struct ib_pd *pd, struct tbib_sge *sge,
 			goto err;
 		sge[i].mr = mr;
 		if (mr->pd != pd || (mr->access & access) != access ||
-		    !tbib_mr_range_ok(mr, sge[i].addr, sge[i].len))
+		    (whole && !tbib_mr_range_ok(mr, sge[i].addr, sge[i].len)))
 			goto err_this;
 	}
 	return TBIB_OK;
@@ -311,7 +314,7 @@ u8 tbib_wqe_prepare(struct tbib_qp *core, struct tbib_wqe *w)
 	if (w->flags & TBIB_WF_INLINE)
 		return TBIB_OK;
 	return tbib_sges_get(q, q->pd, tbib_wqe_sge(w), w->n_sge,
-			     prepare_access(w));
+			     prepare_access(w), true);
 }
 
 /* tbib_wqe_release() - see tbib_qp_ops.wqe_release */

@@ -187,7 +187,8 @@ static void gathers_lists(struct kunit *test)
 
 		total = random_list(s, sge, &w->n_sge);
 		KUNIT_ASSERT_EQ(test, TBIB_OK,
-				tbib_sges_get(s->q, &s->pd, sge, w->n_sge, 0));
+				tbib_sges_get(s->q, &s->pd, sge, w->n_sge, 0,
+					      true));
 		off = below(s, total + 1);
 		len = below(s, total - off + 1);
 		for (i = 0; i < len; i++)
@@ -230,7 +231,7 @@ static void scatters_to_lists(struct kunit *test)
 		total = random_list(s, r->sge, &r->n_sge);
 		KUNIT_ASSERT_EQ(test, TBIB_OK,
 				tbib_sges_get(s->q, &s->pd, r->sge, r->n_sge,
-					      IB_ACCESS_LOCAL_WRITE));
+					      IB_ACCESS_LOCAL_WRITE, false));
 		off = below(s, total + 1);
 		random_payload(s, &p, total - off);
 		for (i = 0; i < p.len; i++)
@@ -252,19 +253,49 @@ static void refuses_foreign_lists(struct kunit *test)
 	};
 
 	KUNIT_EXPECT_EQ(test, TBIB_LOC_PROT_ERR,
-			tbib_sges_get(s->q, &s->other_pd, sge, 2, 0));
+			tbib_sges_get(s->q, &s->other_pd, sge, 2, 0, true));
 	mr->access = IB_ACCESS_REMOTE_READ;
 	KUNIT_EXPECT_EQ(test, TBIB_LOC_PROT_ERR,
 			tbib_sges_get(s->q, &s->pd, sge, 2,
-				      IB_ACCESS_LOCAL_WRITE));
+				      IB_ACCESS_LOCAL_WRITE, true));
 	sge[1].lkey ^= 1;
 	KUNIT_EXPECT_EQ(test, TBIB_LOC_PROT_ERR,
-			tbib_sges_get(s->q, &s->pd, sge, 2, 0));
+			tbib_sges_get(s->q, &s->pd, sge, 2, 0, true));
 	/* IBTA 10.6.3.1: the key of an empty entry is not looked at */
 	sge[1].len = 0;
 	KUNIT_EXPECT_EQ(test, TBIB_OK,
-			tbib_sges_get(s->q, &s->pd, sge, 2, 0));
+			tbib_sges_get(s->q, &s->pd, sge, 2, 0, true));
 	tbib_sges_put(sge, 2);
+}
+
+/* a receive may reach past its region, what arrives may not */
+static void receives_past_the_end(struct kunit *test)
+{
+	struct tbib_rwqe *r = kunit_kzalloc(test, sizeof(*r), GFP_KERNEL);
+	struct scene *s = test->priv;
+	struct tbib_mr *mr = s->mr[0];
+	struct tbib_payload p = {
+		.piece = { { .data = s->buf, .len = 8 } }, .n = 1, .len = 8,
+	};
+	u32 i;
+
+	KUNIT_ASSERT_NOT_NULL(test, r);
+	r->n_sge = 1;
+	r->sge[0].addr = mr->iova + mr->length - 12;
+	r->sge[0].len = 4096;
+	r->sge[0].lkey = mr->key;
+	KUNIT_EXPECT_EQ(test, TBIB_LOC_PROT_ERR,
+			tbib_sges_get(s->q, &s->pd, r->sge, 1, 0, true));
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_sges_get(s->q, &s->pd, r->sge, 1,
+				      IB_ACCESS_LOCAL_WRITE, false));
+	for (i = 0; i < p.len; i++)
+		*list_at(s, s->model, r->sge, 4 + i) = s->buf[i];
+	KUNIT_EXPECT_EQ(test, TBIB_OK,
+			tbib_recv_scatter(&s->q->core, r, 4, &p, true));
+	KUNIT_EXPECT_EQ(test, TBIB_LOC_PROT_ERR,
+			tbib_recv_scatter(&s->q->core, r, 5, &p, true));
+	tbib_sges_put(r->sge, 1);
 }
 
 /* ---- remote memory ------------------------------------------------------ */
@@ -504,6 +535,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(gathers_lists),
 	KUNIT_CASE(scatters_to_lists),
 	KUNIT_CASE(refuses_foreign_lists),
+	KUNIT_CASE(receives_past_the_end),
 	KUNIT_CASE(writes_and_reads_remote_memory),
 	KUNIT_CASE(bounds_remote_memory),
 	KUNIT_CASE(atomics_reach_aligned_words),

@@ -135,7 +135,7 @@ u8 tbib_recv_get(struct tbib_qp *core, struct tbib_rwqe *r)
 		q->rq_taken = true;
 	}
 	status = tbib_sges_get(q, q->srq ? q->srq->ib.pd : q->pd, r->sge,
-			       r->n_sge, IB_ACCESS_LOCAL_WRITE);
+			       r->n_sge, IB_ACCESS_LOCAL_WRITE, false);
 	if (status == TBIB_OK)
 		r->prepared = true;
 	else
