@@ -6,8 +6,8 @@ Runs pairs of programs, one on each of two guests, without a word from outside:
     pairs_guest.py CASES ADDRESS        on the client's host, ADDRESS is the server's
 
 CASES is a JSON list; each case has a name, a server's and a client's command ("@" stands for
-ADDRESS), a time limit in seconds, and what the server waits for before the client starts: a TCP
-port that somebody listens on, or nothing, which is half a second. The client's side prints one
+ADDRESS), a time limit in seconds, and what the server waits for before the client starts: a
+port that somebody listens on, by TCP or by rdma_cm, or nothing, which is half a second. The client's side prints one
 JSON object a case: exit codes, outputs, seconds.
 """
 
@@ -32,7 +32,9 @@ def listening(port):
                 fields = line.split()
                 if fields[1].endswith(wanted) and fields[3] == LISTEN:
                     return True
-    return False
+    shown = subprocess.run(["rdma", "resource", "show", "cm_id"], stdout=subprocess.PIPE,
+                           text=True, check=False).stdout
+    return any(f":{port} " in f"{line} " and " LISTEN " in line for line in shown.splitlines())
 
 
 class Program:
