@@ -144,7 +144,9 @@ class Lab:
             log = self.run(host, f"dmesg | tail -n +{told + 1}").splitlines()
             self.told[host] += len(log)
             bad = re.compile("BUG:|WARNING:|Oops|general protection|KASAN|rcu.*stall|UBSAN")
-            lines += [f"host {host}: {line}" for line in log if bad.search(line)]
+            # a program's own fault is told by how it ended
+            lines += [f"host {host}: {line}" for line in log
+                      if bad.search(line) and "] traps: " not in line]
         return lines
 
 

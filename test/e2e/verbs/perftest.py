@@ -21,6 +21,8 @@ INLINE = ("write", "send")
 MOST_INLINE = 512
 # receives from a shared queue, which perftest has for these only
 SHARED = ("send",)
+# the shell's word for a segmentation fault
+CRASHED = 128 + 11
 
 
 def command(program, options):
@@ -129,10 +131,28 @@ def note(program, results):
     return f"{min(row[4] for row in rows):.0f} µs"
 
 
+def came_too_early(wanted, result):
+    """
+    With -R the client connects once more as soon as both sides have shaken hands, and the server
+    listens once more: one that comes before is rejected, and perftest crashes as it tries again.
+    """
+    return " -R" in wanted["client"] and result["code"] == CRASHED and "RDMA CM" in result["output"]
+
+
+def run_all(lab, cases):
+    """Results in order; who came too early has two more chances."""
+    results = list(run_pairs(lab, cases))
+    for _ in range(2):
+        early = [i for i, result in enumerate(results) if came_too_early(cases[i], result)]
+        for i, result in zip(early, run_pairs(lab, [cases[i] for i in early]) if early else ()):
+            results[i] = result
+    return results
+
+
 def suite(lab, table, options):
     print("perftest, host 1 to host 0")
     for program, cases in sample() if options.sample else groups():
-        results = run_pairs(lab, cases)
+        results = run_all(lab, cases)
         for result in results:
             if not why_failed(result) and not figures(result["output"]):
                 result["code"] = "0 and printed no result"
