@@ -15,11 +15,17 @@
  */
 static int addr_publish(struct tbib_ibdev *dev, struct tbib_addr *addr)
 {
-	int err = xa_alloc_cyclic(&dev->ahs, &addr->num, addr,
-				  XA_LIMIT(1, TBIB_MAX_AH), &dev->next_ah,
-				  GFP_KERNEL);
+	int err = tbib_count_take(&dev->counts, TBIB_OBJ_AH);
 
-	return err < 0 ? err : 0;
+	if (err)
+		return err;
+	err = xa_alloc_cyclic(&dev->ahs, &addr->num, addr,
+			      XA_LIMIT(1, TBIB_MAX_AH), &dev->next_ah,
+			      GFP_KERNEL);
+	if (err >= 0)
+		return 0;
+	tbib_count_give(&dev->counts, TBIB_OBJ_AH);
+	return err;
 }
 
 static void addr_init(struct tbib_addr *addr, const struct rdma_ah_attr *attr)
@@ -89,8 +95,10 @@ int tbib_destroy_ah(struct ib_ah *ib, u32 flags)
 	struct tbib_ibdev *dev = to_tbib_dev(ib->device);
 	struct tbib_addr *addr = to_tbib_ah(ib)->addr;
 
-	if (addr->num)
+	if (addr->num) {
 		xa_erase(&dev->ahs, addr->num);
+		tbib_count_give(&dev->counts, TBIB_OBJ_AH);
+	}
 	tbib_addr_put(addr);
 	return 0;
 }

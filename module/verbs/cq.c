@@ -93,6 +93,7 @@ int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 		   struct uverbs_attr_bundle *attrs)
 {
 	struct ib_udata *udata = attrs ? &attrs->driver_udata : NULL;
+	struct tbib_ibdev *dev = to_tbib_dev(ib->device);
 	struct tbib_cq *cq = to_tbib_cq(ib);
 	struct rxe_create_cq_resp resp = {};
 	int err;
@@ -103,6 +104,9 @@ int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 		return -EINVAL;
 	if (udata && udata->outlen < sizeof(resp))
 		return -EINVAL;
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_CQ);
+	if (err)
+		return err;
 	spin_lock_init(&cq->lock);
 	INIT_WORK(&cq->notify, cq_notify_work);
 	INIT_WORK(&cq->error, cq_error_work);
@@ -110,13 +114,19 @@ int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 	err = tbib_queue_alloc(&cq->q, attr->cqe, max(cqe_size(cq->user), 64u),
 			       udata, &resp.mi);
 	if (err)
-		return err;
+		goto err_count;
 	ib->cqe = cq->q.mask;
 	if (!udata)
 		return 0;
 	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
 	if (err)
-		tbib_queue_free(&cq->q);
+		goto err_free;
+	return 0;
+
+err_free:
+	tbib_queue_free(&cq->q);
+err_count:
+	tbib_count_give(&dev->counts, TBIB_OBJ_CQ);
 	return err;
 }
 
@@ -128,6 +138,7 @@ int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
 	cancel_work_sync(&cq->notify);
 	cancel_work_sync(&cq->error);
 	tbib_queue_free(&cq->q);
+	tbib_count_give(&to_tbib_dev(ib->device)->counts, TBIB_OBJ_CQ);
 	return 0;
 }
 

@@ -38,6 +38,7 @@ static void tbib_dealloc_driver(struct ib_device *ib)
 	if (!test_bit(TBIB_IBDEV_LEAVING, &dev->flags))
 		schedule_delayed_work(&revive, REVIVE_FIRST);
 	synchronize_rcu();
+	tbib_counts_end(&dev->counts);
 	xa_destroy(&dev->qps);
 	xa_destroy(&dev->ahs);
 	xa_destroy(&dev->mrs);

@@ -23,24 +23,13 @@
 #include <rdma/ib_verbs.h>
 #include <uapi/rdma/rdma_user_rxe.h>
 #include "proto/qp.h"
+#include "verbs/limits.h"
 #include "verbs/queue.h"
 #include "verbs/verbs.h"
 
 #define TBIB_UVERBS_ABI		2	/* rdma_user_rxe.h, librxe 39 and later */
-#define TBIB_MAX_QP		65536
-#define TBIB_MAX_QP_WR		16384
-#define TBIB_MAX_SRQ_WR		16384
-#define TBIB_MAX_CQ		65536
-#define TBIB_MAX_CQE		524287	/* rxm asks for 262144 */
-#define TBIB_MAX_MR		(1 << 22)
-#define TBIB_MAX_MW		(1 << 22)
-#define TBIB_MR_INDEX_MAX	0x7fffff	/* of a key; above: windows */
-#define TBIB_MAX_AH		0xffffff	/* memory cgroups bound what one user has */
-#define TBIB_MAX_MCAST		4096	/* attachments */
-#define TBIB_MAX_MCAST_QP	64	/* of them in one group */
 #define TBIB_MCAST_BUCKETS	256
 #define TBIB_MCAST_QPN		0xffffff
-#define TBIB_MAX_FRWR_PAGES	512
 #define TBIB_MR_RESCHED		1024	/* pages between scheduling points */
 #define TBIB_MAX_NHI		8
 #define TBIB_SQ_WINDOW		256	/* WQEs of a user that are copied ahead */
@@ -106,6 +95,7 @@ struct tbib_ibdev {
 	struct xarray mrs;
 	struct xarray mws;
 	struct tbib_mcast mcast;
+	struct tbib_counts counts;
 	atomic64_t serial;
 	u32 next_qpn;
 	u32 next_ah;

@@ -45,11 +45,16 @@ int tbib_mr_publish(struct tbib_mr *mr)
 	u32 index;
 	int err;
 
+	err = tbib_count_take(&mr->dev->counts, TBIB_OBJ_MR);
+	if (err)
+		return err;
 	err = xa_alloc_cyclic(&mr->dev->mrs, &index, mr,
 			      XA_LIMIT(1, TBIB_MR_INDEX_MAX), &mr->dev->next_mr,
 			      GFP_KERNEL);
-	if (err < 0)
+	if (err < 0) {
+		tbib_count_give(&mr->dev->counts, TBIB_OBJ_MR);
 		return err;
+	}
 	mr->key = index << 8 | (get_random_u32() & 0xff);
 	mr->ib.lkey = mr->key;
 	mr->ib.rkey = mr->key;
@@ -259,6 +264,7 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	}
 	kvfree(mr->page);
 	mr->page = NULL;
+	tbib_count_give(&mr->dev->counts, TBIB_OBJ_MR);
 	tbib_mr_put(mr);
 	return 0;
 }

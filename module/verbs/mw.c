@@ -63,9 +63,13 @@ int tbib_alloc_mw(struct ib_mw *ib, struct ib_udata *udata)
 
 	if (ib->type != IB_MW_TYPE_1 && ib->type != IB_MW_TYPE_2)
 		return -EINVAL;
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_MW);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 	if (!w)
-		return -ENOMEM;
+		goto err_count;
 	refcount_set(&w->ref, 1);
 	refcount_set(&w->users, 1);
 	spin_lock_init(&w->lock);
@@ -75,16 +79,20 @@ int tbib_alloc_mw(struct ib_mw *ib, struct ib_udata *udata)
 	err = xa_alloc_cyclic(&dev->mws, &index, NULL,
 			      XA_LIMIT(MW_INDEX_MIN, MW_INDEX_MAX),
 			      &dev->next_mw, GFP_KERNEL);
-	if (err < 0) {
-		kfree(w);
-		return err;
-	}
+	if (err < 0)
+		goto err_free;
 	w->key = index << 8 | (get_random_u32() & 0xff);
 	ib->rkey = w->key;
 	to_tbib_mw(ib)->window = w;
 	/* publish last; cannot fail, the place is reserved */
 	xa_store(&dev->mws, index, w, GFP_KERNEL);
 	return 0;
+
+err_free:
+	kfree(w);
+err_count:
+	tbib_count_give(&dev->counts, TBIB_OBJ_MW);
+	return err;
 }
 
 static void window_put(struct tbib_window *w)
@@ -123,6 +131,7 @@ int tbib_dealloc_mw(struct ib_mw *ib)
 	/* who has found it before sees that it is gone */
 	w->pd = NULL;
 	spin_unlock_irqrestore(&w->lock, flags);
+	tbib_count_give(&w->dev->counts, TBIB_OBJ_MW);
 	window_put(w);
 	return 0;
 }

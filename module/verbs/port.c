@@ -45,34 +45,15 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	attr->max_mr_size = ~0ull;
 	attr->page_size_cap = ~(u64)(PAGE_SIZE - 1);
 	attr->vendor_id = 0xffffff;	/* IBTA: no OUI */
-	attr->max_qp = TBIB_MAX_QP;
-	attr->max_qp_wr = TBIB_MAX_QP_WR;
+	attr->hw_ver = hw_rev(ib->dev.parent);
 	attr->device_cap_flags = IB_DEVICE_SYS_IMAGE_GUID |
 		IB_DEVICE_RC_RNR_NAK_GEN | IB_DEVICE_PORT_ACTIVE_EVENT |
 		IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SRQ_RESIZE |
 		IB_DEVICE_MEM_MGT_EXTENSIONS | IB_DEVICE_ATOMIC_WRITE |
 		IB_DEVICE_FLUSH_GLOBAL |
 		IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_WINDOW_TYPE_2B;
-	attr->max_send_sge = TBIB_MAX_SGE;
-	attr->max_recv_sge = TBIB_MAX_SGE;
-	attr->max_sge_rd = TBIB_MAX_SGE;
-	attr->max_cq = TBIB_MAX_CQ;
-	attr->max_cqe = TBIB_MAX_CQE;
-	attr->max_mr = TBIB_MAX_MR;
-	attr->max_mw = TBIB_MAX_MW;
-	attr->max_mcast_grp = TBIB_MAX_MCAST;
-	attr->max_mcast_qp_attach = TBIB_MAX_MCAST_QP;
-	attr->max_total_mcast_qp_attach = TBIB_MAX_MCAST;
-	attr->max_pd = 65536;
-	attr->max_qp_rd_atom = TBIB_MAX_RD_ATOMIC;
-	attr->max_res_rd_atom = TBIB_MAX_RD_ATOMIC * TBIB_MAX_QP;
-	attr->max_qp_init_rd_atom = TBIB_MAX_RD_ATOMIC;
+	tbib_limits_tell(attr);
 	attr->atomic_cap = IB_ATOMIC_GLOB;	/* cmpxchg on the page */
-	attr->max_ah = TBIB_MAX_AH;
-	attr->max_srq = TBIB_MAX_QP;
-	attr->max_srq_wr = TBIB_MAX_SRQ_WR;
-	attr->max_srq_sge = TBIB_MAX_SGE;
-	attr->max_fast_reg_page_list_len = TBIB_MAX_FRWR_PAGES;
 	attr->max_pkeys = 1;
 	attr->local_ca_ack_delay = 15;
 	return 0;

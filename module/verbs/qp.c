@@ -265,6 +265,7 @@ static void free_queues(struct tbib_vqp *q)
 int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
 		   struct ib_udata *udata)
 {
+	struct tbib_ibdev *dev = to_tbib_dev(ib->device);
 	struct rxe_create_qp_resp resp = {};
 	struct tbib_vqp *q;
 	u32 qpn;
@@ -273,9 +274,13 @@ int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
 	err = check_init(init, udata);
 	if (err)
 		return err;
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_QP);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	q = vqp_alloc(ib, init);
 	if (!q)
-		return -ENOMEM;
+		goto err_count;
 	q->user = udata;
 	err = create_sq(q, &init->cap, udata, &resp.sq_mi);
 	if (!err)
@@ -298,12 +303,14 @@ int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
 	ib->qp_num = qpn;
 	to_tbib_qp_shell(ib)->q = q;
 	/* publish last; cannot fail, the place is reserved */
-	xa_store(&q->dev->qps, qpn, q, GFP_KERNEL);
+	xa_store(&dev->qps, qpn, q, GFP_KERNEL);
 	return 0;
 
 err_queues:
 	free_queues(q);
 	kfree(q);
+err_count:
+	tbib_count_give(&dev->counts, TBIB_OBJ_QP);
 	return err;
 }
 
@@ -364,6 +371,7 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	if (q->peer)
 		tbib_peer_put(q->peer);
 	free_queues(q);
+	tbib_count_give(&q->dev->counts, TBIB_OBJ_QP);
 	/* netlink may still ask for the QP (6.12), see tbib_query_qp() */
 	WRITE_ONCE(to_tbib_qp_shell(ib)->q, NULL);
 	kfree_rcu(q, rcu);

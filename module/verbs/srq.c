@@ -20,6 +20,7 @@ static void srq_limit_work(struct work_struct *work)
 int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 		    struct ib_udata *udata)
 {
+	struct tbib_ibdev *dev = to_tbib_dev(ib->device);
 	struct tbib_srq *srq = to_tbib_srq(ib);
 	struct rxe_create_srq_resp resp = {};
 	struct ib_srq_attr *attr = &init->attr;
@@ -32,6 +33,10 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 		return -EINVAL;
 	if (udata && udata->outlen < sizeof(resp))
 		return -EINVAL;
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_SRQ);
+	if (err)
+		return err;
+	mutex_init(&srq->resize);
 	spin_lock_init(&srq->lock);
 	spin_lock_init(&srq->post_lock);
 	INIT_WORK(&srq->limit_event, srq_limit_work);
@@ -41,13 +46,21 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 	attr->max_sge = max(attr->max_sge, 1u);
 	err = tbib_rq_create(&srq->rq, attr->max_wr, attr->max_sge, udata,
 			     &resp.mi);
-	if (err || !udata)
-		return err;
+	if (err)
+		goto err_count;
+	if (!udata)
+		return 0;
 	srq->rq.max_wr = srq->rq.q.mask;
 	attr->max_wr = srq->rq.max_wr;
 	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
 	if (err)
-		tbib_queue_free(&srq->rq.q);
+		goto err_free;
+	return 0;
+
+err_free:
+	tbib_queue_free(&srq->rq.q);
+err_count:
+	tbib_count_give(&dev->counts, TBIB_OBJ_SRQ);
 	return err;
 }
 
@@ -152,6 +165,7 @@ int tbib_destroy_srq(struct ib_srq *ib, struct ib_udata *udata)
 
 	cancel_work_sync(&srq->limit_event);
 	tbib_queue_free(&srq->rq.q);
+	tbib_count_give(&to_tbib_dev(ib->device)->counts, TBIB_OBJ_SRQ);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* User contexts and protection domains: nothing but what the core keeps. */
+/* User contexts and protection domains: what the core keeps, and a count. */
 #include "verbs/ibdev.h"
 
 int tbib_alloc_ucontext(struct ib_ucontext *ib, struct ib_udata *udata)
@@ -22,10 +22,11 @@ void tbib_disassociate_ucontext(struct ib_ucontext *ib)
 
 int tbib_alloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 {
-	return 0;
+	return tbib_count_take(&to_tbib_dev(pd->device)->counts, TBIB_OBJ_PD);
 }
 
 int tbib_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 {
+	tbib_count_give(&to_tbib_dev(pd->device)->counts, TBIB_OBJ_PD);
 	return 0;
 }
