@@ -3,6 +3,8 @@
 #include <rdma/uverbs_ioctl.h>
 #include "verbs/ibdev.h"
 
+#define TBIB_CQ_RESCHED		1024	/* entries between scheduling points */
+
 /* what librxe expects behind ibv_wc.wc_flags: the user's numbers */
 #define USER_WC_GRH		(1u << 0)
 #define USER_WC_WITH_IMM	(1u << 1)
@@ -108,6 +110,7 @@ int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 	if (err)
 		return err;
 	spin_lock_init(&cq->lock);
+	mutex_init(&cq->resize);
 	INIT_WORK(&cq->notify, cq_notify_work);
 	INIT_WORK(&cq->error, cq_error_work);
 	cq->user = udata;
@@ -142,24 +145,45 @@ int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
 	return 0;
 }
 
-/* move what waits in @cq->q to @to; false = does not fit */
-static bool cq_move(struct tbib_cq *cq, struct tbib_queue *to)
+/*
+ * Completions go to @to from now on, behind room for those that wait; cq->lock
+ * held. O(1): what waits may be half a million entries.
+ * Return: how many wait, or -EINVAL when they do not fit.
+ */
+static int cq_switch(struct tbib_cq *cq, struct tbib_queue *to)
 {
-	u32 cons = tbib_queue_consumer(&cq->q);
-	u32 n = (cq->q.index - cons) & cq->q.mask;
-	u32 i;
+	u32 n = (cq->q.index - tbib_queue_consumer(&cq->q)) & cq->q.mask;
 
 	if (n > to->mask)
-		return false;
-	for (i = 0; i < n; i++)
-		memcpy(tbib_queue_slot(to, i),
-		       tbib_queue_slot(&cq->q, cons + i),
-		       cqe_size(cq->user));
+		return -EINVAL;
 	to->index = n;
 	tbib_queue_set_producer(to, n);
-	return true;
+	cq->q = *to;
+	cq->ib.cqe = to->mask;
+	return n;
 }
 
+/*
+ * The room is filled without a lock. Nobody else looks at either half
+ * meanwhile: the owner polls neither ring until resize_cq returns (librxe locks
+ * the CQ for that long), and the first @n slots of the new one are not free
+ * before the owner has polled them. One that polls all the same may find slots
+ * of zeros; the memory is its own.
+ */
+static void cq_copy(struct tbib_queue *to, const struct tbib_queue *from, u32 n)
+{
+	u32 cons = from->index - n;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		memcpy(tbib_queue_slot(to, i), tbib_queue_slot(from, cons + i),
+		       tbib_queue_elem(to));
+		if (!(i % TBIB_CQ_RESCHED))
+			cond_resched();
+	}
+}
+
+/* Programs only: no part of the kernel resizes a CQ. */
 int tbib_resize_cq(struct ib_cq *ib, tbib_cqe_count_t cqe,
 		   struct ib_udata *udata)
 {
@@ -167,33 +191,30 @@ int tbib_resize_cq(struct ib_cq *ib, tbib_cqe_count_t cqe,
 	struct rxe_resize_cq_resp resp = {};
 	struct tbib_queue q, old;
 	unsigned long flags;
-	bool fits;
-	int err;
+	int err, n;
 
-	if (cqe < 1 || cqe > TBIB_MAX_CQE)
+	if (!udata)
+		return -EOPNOTSUPP;
+	if (cqe < 1 || cqe > TBIB_MAX_CQE || udata->outlen < sizeof(resp))
 		return -EINVAL;
-	if (udata && udata->outlen < sizeof(resp))
-		return -EINVAL;
-	err = tbib_queue_alloc(&q, cqe, max(cqe_size(cq->user), 64u), udata,
+	err = tbib_queue_alloc(&q, cqe, max(cqe_size(true), 64u), udata,
 			       &resp.mi);
 	if (err)
 		return err;
-	if (udata) {
-		/* first tell, then switch: a fault must leave the CQ alone */
-		err = ib_copy_to_udata(udata, &resp, sizeof(resp));
-		if (err)
-			goto err_free;
-	}
+	/* first tell, then switch: a fault must leave the CQ alone */
+	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
+	if (err)
+		goto err_free;
+	mutex_lock(&cq->resize);
 	spin_lock_irqsave(&cq->lock, flags);
-	fits = cq_move(cq, &q);
-	if (fits) {
-		old = cq->q;
-		cq->q = q;
-		ib->cqe = q.mask;
-	}
+	old = cq->q;
+	n = cq_switch(cq, &q);
 	spin_unlock_irqrestore(&cq->lock, flags);
-	if (!fits) {
-		err = -EINVAL;
+	if (n > 0)
+		cq_copy(&q, &old, n);
+	mutex_unlock(&cq->resize);
+	if (n < 0) {
+		err = n;
 		goto err_free;
 	}
 	tbib_queue_free(&old);

@@ -147,6 +147,8 @@ struct tbib_ah {
 
 /**
  * struct tbib_cq - completion queue
+ * @resize: one resize_cq at a time, which uverbs does not see to; outside of
+ *	@lock
  * @lock: guards everything below but the works
  * @q: user CQ: ring of struct ib_uverbs_wc; kernel CQ: of struct ib_wc
  * @armed: IB_CQ_NEXT_COMP or IB_CQ_SOLICITED while a notify is wanted
@@ -155,6 +157,7 @@ struct tbib_ah {
  */
 struct tbib_cq {
 	struct ib_cq ib;
+	struct mutex resize;
 	spinlock_t lock;
 	struct tbib_queue q;
 	bool user;
@@ -176,11 +179,13 @@ struct tbib_rq {
 
 /**
  * struct tbib_srq - shared receive queue
+ * @resize: one resize at a time; outside of @post_lock
  * @lock: guards @rq's consumer side and @limit
  * @post_lock: guards @rq's producer side (kernel users)
  */
 struct tbib_srq {
 	struct ib_srq ib;
+	struct mutex resize;
 	spinlock_t lock;
 	spinlock_t post_lock;
 	struct tbib_rq rq;

@@ -3,6 +3,8 @@
 #include <rdma/uverbs_ioctl.h>
 #include "verbs/ibdev.h"
 
+#define TBIB_SRQ_RESCHED	1024	/* entries between scheduling points */
+
 static void srq_limit_work(struct work_struct *work)
 {
 	struct tbib_srq *srq = container_of(work, struct tbib_srq,
@@ -64,65 +66,92 @@ err_count:
 	return err;
 }
 
-/* a ring of another size takes over what waits in the old one */
-static bool srq_move(struct tbib_srq *srq, struct tbib_rq *to)
+/*
+ * What waits in the old ring, copied to the beginning of another one without a
+ * lock: slots are not written while librxe has the SRQ locked, and consuming
+ * them, which goes on, changes none. Return: how many.
+ */
+static u32 srq_copy(struct tbib_queue *to, const struct tbib_queue *from)
 {
-	struct tbib_queue *q = &srq->rq.q;
-	u32 n = tbib_queue_count(q);
+	u32 n = min(tbib_queue_count(from), to->mask);
 	u32 i;
 
-	if (n > to->max_wr)
-		return false;
-	for (i = 0; i < n; i++)
-		memcpy(tbib_queue_slot(&to->q, i),
-		       tbib_queue_slot(q, q->index + i), tbib_queue_elem(q));
-	tbib_queue_set_producer(&to->q, n);
-	return true;
+	for (i = 0; i < n; i++) {
+		memcpy(tbib_queue_slot(to, i),
+		       tbib_queue_slot(from, from->index + i),
+		       tbib_queue_elem(to));
+		if (!(i % TBIB_SRQ_RESCHED))
+			cond_resched();
+	}
+	return n;
 }
 
+/*
+ * @to takes the place of the ring of which it has the @n entries from index
+ * @first on; srq->lock held. Those consumed since are consumed in @to as well.
+ */
+static void srq_switch(struct tbib_srq *srq, struct tbib_rq *to, u32 first,
+		       u32 n)
+{
+	const struct tbib_queue *q = &srq->rq.q;
+
+	/* more than @n only where the process goes on posting, to its loss */
+	to->q.index = min((q->index - first) & q->mask, n);
+	tbib_queue_set_consumer(&to->q, to->q.index);
+	tbib_queue_set_producer(&to->q, n);
+	srq->rq = *to;
+}
+
+/* under srq->resize */
+static int srq_replace(struct tbib_srq *srq, struct tbib_rq *to, u32 limit)
+{
+	struct tbib_queue old = srq->rq.q;
+	unsigned long flags;
+	u32 n;
+
+	/* the index is ours, whoever reads it */
+	old.index = READ_ONCE(srq->rq.q.index);
+	if (tbib_queue_count(&old) > to->max_wr)
+		return -EINVAL;
+	n = srq_copy(&to->q, &old);
+	spin_lock_irqsave(&srq->lock, flags);
+	srq_switch(srq, to, old.index, n);
+	srq->limit = limit;
+	spin_unlock_irqrestore(&srq->lock, flags);
+	tbib_queue_free(&old);
+	return 0;
+}
+
+/* Programs only: no part of the kernel resizes an SRQ. */
 static int srq_resize(struct tbib_srq *srq, u32 max_wr, u32 limit,
 		      struct ib_udata *udata)
 {
 	struct rxe_modify_srq_cmd cmd;
-	struct tbib_rq rq, old;
 	struct mminfo mi = {};
-	unsigned long flags;
-	bool fits;
+	struct tbib_rq rq;
 	int err;
 
-	if (!max_wr || max_wr > TBIB_MAX_SRQ_WR || limit > max_wr)
+	if (!udata)
+		return -EOPNOTSUPP;
+	if (!max_wr || max_wr > TBIB_MAX_SRQ_WR || limit > max_wr ||
+	    udata->inlen < sizeof(cmd))
 		return -EINVAL;
-	if (udata) {
-		if (udata->inlen < sizeof(cmd))
-			return -EINVAL;
-		err = ib_copy_from_udata(&cmd, udata, sizeof(cmd));
-		if (err)
-			return err;
-	}
+	err = ib_copy_from_udata(&cmd, udata, sizeof(cmd));
+	if (err)
+		return err;
 	err = tbib_rq_create(&rq, max_wr, srq->rq.max_sge, udata, &mi);
 	if (err)
 		return err;
 	err = -EFAULT;
-	if (udata && copy_to_user(u64_to_user_ptr(cmd.mmap_info_addr), &mi,
-				  sizeof(mi)))
+	if (copy_to_user(u64_to_user_ptr(cmd.mmap_info_addr), &mi, sizeof(mi)))
 		goto err_free;
 	/* as on creation: librxe fills the ring */
-	if (udata)
-		rq.max_wr = rq.q.mask;
-	spin_lock_irqsave(&srq->post_lock, flags);
-	spin_lock(&srq->lock);
-	fits = srq_move(srq, &rq);
-	if (fits) {
-		old = srq->rq;
-		srq->rq = rq;
-		srq->limit = limit;
-	}
-	spin_unlock(&srq->lock);
-	spin_unlock_irqrestore(&srq->post_lock, flags);
-	err = -EINVAL;
-	if (!fits)
+	rq.max_wr = rq.q.mask;
+	mutex_lock(&srq->resize);
+	err = srq_replace(srq, &rq, limit);
+	mutex_unlock(&srq->resize);
+	if (err)
 		goto err_free;
-	tbib_queue_free(&old.q);
 	return 0;
 
 err_free:
