@@ -316,6 +316,7 @@ static enum tbib_comp_step comp_nak(struct tbib_qp *qp,
 		timer_rnr(qp, now);
 		return COMP_DONE;
 	}
+	qp->stats.seq_naks_recv++;
 	/* gone back already, and nothing sent since */
 	return r->psn == r->una_psn ? COMP_DONE : COMP_RETRY;
 }

@@ -150,6 +150,9 @@ void tbib_sq_complete(struct tbib_qp *qp, u8 status)
 	cqe.op = w->op;
 	cqe.byte_len = w->length;
 	qp->req.cons++;
+	if (w->op <= TBIB_WR_SEND_INV && status != TBIB_FLUSH_ERR &&
+	    w->state != TBIB_WS_FAILED)
+		qp->stats.sends++;
 	/* an error is always told, IBTA 10.8.6 */
 	if (status || qp->sq_sig_all || w->flags & TBIB_WF_SIGNALED)
 		qp->ops->complete(qp, &cqe);

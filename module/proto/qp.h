@@ -267,8 +267,8 @@ struct tbib_qp_attr {
 
 struct tbib_qp_stats {
 	u64 send_pkts, recv_pkts, duplicate, out_of_seq, rnr_naks_sent,
-	    rnr_naks_recv, naks_sent, naks_recv, retries, timeouts, tail_probes,
-	    acks_deferred;
+	    rnr_naks_recv, naks_sent, naks_recv, seq_naks_sent, seq_naks_recv,
+	    retries, timeouts, tail_probes, acks_deferred, sends;
 };
 
 /** struct tbib_req - requester: SQ WQEs to request packets */

@@ -492,12 +492,13 @@ static enum tbib_resp_step nak_seq(struct tbib_qp *qp,
 	struct tbib_resp *r = &qp->resp;
 	bool told = r->nak_sent && tbib_psn_diff(rp->b->psn, r->oos_psn) > 0;
 
-	qp->stats.out_of_seq++;
 	r->nak_sent = true;
 	r->oos_psn = rp->b->psn;
 	if (!told) {
 		answer(qp, TBIB_NAK_PSN_SEQ, r->epsn);
+		qp->stats.out_of_seq++;
 		qp->stats.naks_sent++;
+		qp->stats.seq_naks_sent++;
 	}
 	return RESP_DONE;
 }

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Counters for `rdma statistic` and sysfs: those of the QPs, summed when asked
- * for, and those of the fabric.
+ * for, and those of the fabric. What has the name of one of rxe's counts the
+ * same:
+ *
+ *	rdma_sends		SENDs that are done, signalled or not, well or
+ *				not, but for flushed ones
+ *	rdma_recvs		receives that completed well, WRITEs with
+ *				immediate data among them
+ *	send_err		packets that had nowhere to go
+ *	out_of_seq_request	gaps that were noticed, each with all behind it
+ *	rcvd_seq_err		NAKs because of a gap; those that end the
+ *				connection are in rcvd_naks
+ *
+ * req_cqe_error and resp_cqe_error are mlx5's: requests and receives that
+ * completed in error, but for flushed ones.
  */
 #include "verbs/ibdev.h"
 
@@ -10,9 +23,11 @@
 	X(sent_pkts, send_pkts) X(rcvd_pkts, recv_pkts) \
 	X(duplicate_request, duplicate) X(out_of_seq_request, out_of_seq) \
 	X(send_rnr_err, rnr_naks_sent) X(rcvd_rnr_err, rnr_naks_recv) \
-	X(sent_seq_err, naks_sent) X(rcvd_seq_err, naks_recv) \
+	X(sent_naks, naks_sent) X(rcvd_naks, naks_recv) \
+	X(sent_seq_err, seq_naks_sent) X(rcvd_seq_err, seq_naks_recv) \
 	X(completer_retry_err, retries) X(local_ack_timeout_err, timeouts) \
-	X(ack_deferred, acks_deferred) X(tail_probes, tail_probes)
+	X(ack_deferred, acks_deferred) X(tail_probes, tail_probes) \
+	X(rdma_sends, sends)
 
 #define X(n, f) { .name = #n },
 #define Y(n) { .name = #n },

@@ -54,8 +54,9 @@ enum {
 
 /* Counters that verbs keep per QP, next to tbib_qp_stats of the core */
 #define TBIB_VERBS_COUNTERS(X) \
-	X(rdma_sends) X(rdma_recvs) X(send_err) X(retry_exceeded_err) \
-	X(retry_rnr_exceeded_err) X(foreign_peer) X(bad_qkey)
+	X(rdma_recvs) X(send_err) X(retry_exceeded_err) \
+	X(retry_rnr_exceeded_err) X(req_cqe_error) X(resp_cqe_error) \
+	X(foreign_peer) X(bad_qkey)
 
 struct tbib_verbs_stats {
 #define X(n) u64 n;

@@ -25,18 +25,19 @@ static struct tbib_wqe *vqp_slot(struct tbib_qp *core, u32 index)
 static void count_completion(struct tbib_vqp *q, const struct tbib_cqe *c)
 {
 	if (c->status == TBIB_OK) {
-		if (c->recv)
-			q->stats.rdma_recvs++;
-		else
-			q->stats.rdma_sends++;
+		q->stats.rdma_recvs += c->recv;
 		return;
 	}
 	if (c->status == TBIB_RETRY_EXC_ERR)
 		q->stats.retry_exceeded_err++;
 	else if (c->status == TBIB_RNR_RETRY_EXC_ERR)
 		q->stats.retry_rnr_exceeded_err++;
-	if (!c->recv && c->status != TBIB_FLUSH_ERR)
-		q->stats.send_err++;
+	if (c->status == TBIB_FLUSH_ERR)
+		return;
+	if (c->recv)
+		q->stats.resp_cqe_error++;
+	else
+		q->stats.req_cqe_error++;
 }
 
 static void vqp_complete(struct tbib_qp *core, const struct tbib_cqe *c)

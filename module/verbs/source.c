@@ -158,18 +158,23 @@ static void vqp_drop(struct tbib_source *src)
 	struct tbib_vqp *q = src_to_vqp(src);
 	struct tbib_ibdev *dev = q->dev;
 	unsigned long flags;
+	u64 sent;
 
 	spin_lock_irqsave(&q->lock, flags);
 	if (q->dying)
 		goto out;
 	if (q->core.service != TBIB_RC) {
 		tbib_qp_unroutable(&q->core, ktime_get_ns());
+		q->stats.send_err++;
 	} else {
+		sent = q->core.stats.send_pkts;
 		spin_lock(&dev->scratch_lock);
 		tbib_train_init(&dev->scratch, 0, 0, 0, TBIB_LANE_EXPRESS);
 		tbib_qp_fill(&q->core, &dev->scratch, NULL, ktime_get_ns());
 		scratch_release(q, &dev->scratch);
 		spin_unlock(&dev->scratch_lock);
+		q->stats.send_err += q->core.stats.send_pkts - sent;
+		q->core.stats.send_pkts = sent;
 	}
 	vqp_settle(q);
 out:

@@ -287,6 +287,28 @@ BOOST_AUTO_TEST_CASE(unsignalled_completes_without_a_cqe)
     BOOST_TEST(a.send_cqes.size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(sends_are_counted_signalled_or_not)
+{
+    for (int flags : {0, int(TBIB_WF_SIGNALED)}) {
+        Send s = send(0, 10);
+        s.flags = static_cast<u8>(flags);
+        recv(b, 0, 4096);
+        a.post(s);
+        a.post(rdma(TBIB_WR_WRITE, 0, 10, 0));
+        a.post(rdma(TBIB_WR_READ, 0, 10, 0));
+    }
+    pump();
+    BOOST_TEST(a.core.stats.sends == 2u);
+    Send bad = send(0, 10);
+    bad.sges[0].lkey ^= 0x100;
+    a.post(bad); // never sent, and the next one is flushed
+    a.post(send(0, 10));
+    pump();
+    BOOST_TEST(a.send_cqes.size() == 7u);
+    BOOST_TEST(a.core.stats.sends == 2u);
+    BOOST_TEST(b.core.stats.sends == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(consumer_index_advances_at_completion_only)
 {
     for (u32 i = 0; i < 64; i++)

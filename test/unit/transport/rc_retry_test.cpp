@@ -57,6 +57,10 @@ BOOST_DATA_TEST_CASE(one_lost_request_is_found_by_its_gap, data::xrange(9), n)
     BOOST_TEST(a.send_cqes.size() == 1u);
     BOOST_TEST(a.core.stats.retries == 1u);
     BOOST_TEST(a.core.stats.timeouts == 0u);
+    // one gap, whatever came behind it
+    BOOST_TEST(b.core.stats.out_of_seq == 1u);
+    BOOST_TEST(b.core.stats.seq_naks_sent == 1u);
+    BOOST_TEST(a.core.stats.seq_naks_recv == 1u);
     check_idle();
 }
 
@@ -314,6 +318,9 @@ BOOST_AUTO_TEST_CASE(a_receive_that_is_posted_ends_the_wait)
     pump(); // no timer
     BOOST_TEST(a.send_cqes.size() == 1u);
     BOOST_TEST(a.core.stats.retries == 0u);
+    // the NAK that ended it tells of no gap
+    BOOST_TEST(a.core.stats.seq_naks_recv == 0u);
+    BOOST_TEST(b.core.stats.seq_naks_sent == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(rnr_retries_run_out)
@@ -406,6 +413,8 @@ BOOST_AUTO_TEST_CASE(nak_codes_become_completion_states)
         BOOST_TEST(f.a.send_cqes[0].status == TBIB_OK); // the NAK acks what is before it
         BOOST_TEST(int(f.a.send_cqes[1].status) == status);
         BOOST_TEST(f.a.core.state == TBIB_QPS_ERR);
+        BOOST_TEST(f.a.core.stats.naks_recv == 1u);
+        BOOST_TEST(f.a.core.stats.seq_naks_recv == 0u);
     }
 }
 
