@@ -154,7 +154,7 @@ void tbib_bounce_put(struct tbib_node *node, struct page *page);
  * Receive calls come from NAPI (or the loopback worker), serialised per
  * trunk, under rcu_read_lock(); @rx packets are valid until return. The others come in process
  * context with no lock of the fabric's data path held; they may sleep.
- * @port_changed: node's port state or speed changed
+ * @port_changed: node's port state or speed changed, or @admin_up of it
  * @attach: create the devices of @node under @parent. Return: 0 or -errno.
  * @detach: unregister the ib_device; the fabric stops its NAPIs between this
  *	and @detach_netdev
@@ -195,6 +195,7 @@ struct tbib_node {
 	u64 nonce;
 	u32 epoch;		/* what others put into dest_epoch for us */
 	u8 port_state;		/* enum tbib_port_state */
+	bool admin_up;		/* tbib0 is set up; see tbib_node_set_admin() */
 	u32 speed_mbps;		/* sum of the links that are up */
 	struct device *parent;	/* NHI that is parent of tbib0, or NULL */
 	struct net_device *netdev;
@@ -218,6 +219,12 @@ static inline struct tbib_peer *tbib_peer_get(struct tbib_peer *p)
 	return p && refcount_inc_not_zero(&p->ref) ? p : NULL;
 }
 void tbib_peer_put(struct tbib_peer *p);
+
+/**
+ * tbib_node_set_admin() - the network device was set up or down
+ * The upper layers hear of it by port_changed(). Any context.
+ */
+void tbib_node_set_admin(struct tbib_node *node, bool up);
 
 /** tbib_epoch() - dest_epoch that belongs to a boot nonce */
 static inline u32 tbib_epoch(u64 nonce)

@@ -127,13 +127,16 @@ static void state_work(struct work_struct *work)
 	struct tbib_priv *priv = container_of(work, struct tbib_priv,
 					      state_work);
 	struct tbib_node *node = &priv->node;
-	bool changed;
+	bool changed, admin;
 	u32 speed;
 	u8 state;
 
+	admin = READ_ONCE(node->admin_up);
 	mutex_lock(&priv->mutex);
 	state = port_state(priv, &speed);
-	changed = state != node->port_state || speed != node->speed_mbps;
+	changed = state != node->port_state || speed != node->speed_mbps ||
+		  admin != priv->told_admin;
+	priv->told_admin = admin;
 	if (state != node->port_state)
 		pr_info("tbib: port %s\n", tbib_port_state_name(state));
 	WRITE_ONCE(node->port_state, state);
@@ -147,6 +150,12 @@ static void state_work(struct work_struct *work)
 		priv->upper->port_changed(node);
 	tbib_genl_node_event(priv);
 	mutex_unlock(&priv->parent_mutex);
+}
+
+void tbib_node_set_admin(struct tbib_node *node, bool up)
+{
+	WRITE_ONCE(node->admin_up, up);
+	schedule_work(&to_priv(node)->state_work);
 }
 
 /* ---- tick ------------------------------------------------------------------------ */

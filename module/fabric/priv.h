@@ -272,6 +272,7 @@ struct tbib_priv {
 	struct hlist_head peers[1 << TBIB_PEER_HASH];
 	struct tbib_nhi *nhi[TBIB_NHIS];
 	struct work_struct state_work;
+	bool told_admin;	/* admin_up that was told; state_work only */
 	struct delayed_work tick;
 	struct page *poison[TBIB_NHIS];
 	dma_addr_t poison_dma[TBIB_NHIS];

@@ -13,6 +13,9 @@
 
 static int nd_open(struct net_device *dev)
 {
+	struct tbib_netdev *nd = netdev_priv(dev);
+
+	tbib_node_set_admin(nd->node, true);
 	netif_tx_start_all_queues(dev);
 	return 0;
 }
@@ -23,6 +26,7 @@ static int nd_stop(struct net_device *dev)
 	struct tbib_netdev *nd = netdev_priv(dev);
 	u32 i;
 
+	tbib_node_set_admin(nd->node, false);
 	netif_tx_disable(dev);
 	for (i = 0; i < TBIB_ND_QUEUES; i++)
 		tbib_nd_queue_purge(&nd->queue[i]);

@@ -118,7 +118,7 @@ static void shell_init(struct tbib_ibdev *dev, struct tbib_node *node)
 	struct ib_device *ib = &dev->ib;
 
 	dev->node = node;
-	dev->port_state = READ_ONCE(node->port_state);
+	dev->port_state = tbib_verbs_port_state(node);
 	xa_init_flags(&dev->qps, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC1);

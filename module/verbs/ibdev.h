@@ -402,6 +402,7 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 int tbib_modify_device(struct ib_device *ib, int mask,
 		       struct ib_device_modify *mod);
 void tbib_get_fw_str(struct ib_device *ib, char *str);
+u8 tbib_verbs_port_state(const struct tbib_node *node);
 int tbib_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr);
 int tbib_modify_port(struct ib_device *ib, u32 port, int mask,
 		     struct ib_port_modify *mod);

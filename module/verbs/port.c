@@ -74,17 +74,33 @@ void tbib_get_fw_str(struct ib_device *ib, char *str)
 	strscpy(str, THIS_MODULE->version ?: "", IB_FW_VERSION_NAME_MAX);
 }
 
+/*
+ * tbib_verbs_port_state() - what RDMA programs see of the port
+ * The fabric's state (design D8), but DOWN while the network device is set down:
+ * as with other RoCE ports that takes the host's own traffic out of service.
+ * Its trunks stay, since others' packets pass through them.
+ */
+u8 tbib_verbs_port_state(const struct tbib_node *node)
+{
+	return READ_ONCE(node->admin_up) ? READ_ONCE(node->port_state) :
+					   TBIB_PORT_DOWN;
+}
+
 int tbib_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr)
 {
 	struct tbib_node *node = to_tbib_dev(ib)->node;
-	u8 state = READ_ONCE(node->port_state);
+	u8 state = tbib_verbs_port_state(node);
 	u32 mbps = READ_ONCE(node->speed_mbps);
 	unsigned int i;
 
 	/* the core has zeroed @attr */
 	attr->state = (enum ib_port_state)state;
-	attr->phys_state = state >= TBIB_PORT_INIT ?
-		IB_PORT_PHYS_STATE_LINK_UP : IB_PORT_PHYS_STATE_POLLING;
+	if (state >= TBIB_PORT_INIT)
+		attr->phys_state = IB_PORT_PHYS_STATE_LINK_UP;
+	else if (READ_ONCE(node->admin_up))
+		attr->phys_state = IB_PORT_PHYS_STATE_POLLING;
+	else
+		attr->phys_state = IB_PORT_PHYS_STATE_DISABLED;
 	attr->max_mtu = IB_MTU_4096;
 	attr->active_mtu = IB_MTU_4096;
 	attr->gid_tbl_len = TBIB_GID_TABLE;
@@ -162,7 +178,7 @@ struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port)
 void tbib_verbs_port_changed(struct tbib_node *node)
 {
 	struct ib_event ev = { .element.port_num = 1 };
-	u8 state = READ_ONCE(node->port_state);
+	u8 state = tbib_verbs_port_state(node);
 	struct tbib_ibdev *dev;
 	u8 old;
 

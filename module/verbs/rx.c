@@ -62,7 +62,7 @@ void tbib_verbs_rx(struct tbib_node *node, const struct tbib_pkt *p,
 	struct tbib_bth b;
 
 	dev = READ_ONCE(node->verbs);
-	if (!dev || !from)
+	if (!dev || !from || !READ_ONCE(node->admin_up))
 		return;
 	if (tbib_bth_decode(p->inl, p->inl_len, p->flags & TBIB_PF_GRH, &b) ||
 	    (b.pkey & PKEY_BASE) != PKEY_BASE) {

@@ -7,13 +7,14 @@
 
 /*
  * Where the next packet of @q goes; QP lock and RCU held.
- * Return: false = nothing to send. UD: asking prepares the WQE, and what fails
- * is completed.
+ * Nowhere while the port is set down. Return: false = nothing to send. UD:
+ * asking prepares the WQE, and what fails is completed.
  */
 static bool next_dest(struct tbib_vqp *q, struct tbib_dest *d)
 {
 	struct tbib_node *node = q->dev->node;
 	struct tbib_addr *addr;
+	bool up = READ_ONCE(node->admin_up);
 
 	d->ah = NULL;
 	d->peer = NULL;
@@ -24,13 +25,16 @@ static bool next_dest(struct tbib_vqp *q, struct tbib_dest *d)
 		if (!addr)
 			return false;
 		d->ah = addr;
+		if (!up)
+			return true;
 		/* to a group: by way of ourselves, see mcast.c */
 		d->peer = is_multicast_ether_addr(addr->dmac) ?
 			READ_ONCE(node->self) :
 			tbib_peer_by_mac(node, addr->dmac);
 		return true;
 	}
-	d->peer = q->peer;
+	if (up)
+		d->peer = q->peer;
 	return true;
 }
 

@@ -111,7 +111,8 @@ std::optional<InterfaceChange> parse_interface(const nlmsghdr* h)
     // A bridge tells of its ports by messages of the same type.
     if (!m || m->ifi_family != AF_UNSPEC)
         return std::nullopt;
-    return InterfaceChange{static_cast<uint32_t>(m->ifi_index), gone};
+    return InterfaceChange{static_cast<uint32_t>(m->ifi_index), gone,
+                           !gone && (m->ifi_flags & IFF_UP)};
 }
 
 Rtnl::Rtnl() : socket_(NETLINK_ROUTE) {}

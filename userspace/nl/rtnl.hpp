@@ -27,6 +27,7 @@ struct IpRoute {
 struct InterfaceChange {
     uint32_t ifindex = 0;
     bool gone = false;
+    bool up = false;  ///< by whoever administers it
 };
 
 /// Requests throw nl::Error.

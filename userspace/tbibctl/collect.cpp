@@ -53,6 +53,14 @@ bool firmware_cm()
     return false;
 }
 
+/// Without IFF_UP. A device that is not there is not down.
+bool set_down(const std::string& device)
+{
+    std::ifstream in(device + "/flags");
+    unsigned flags = 0;
+    return in >> std::hex >> flags && !(flags & 1);
+}
+
 bool provider_rxe()
 {
     for (const char* dir : {"/usr/lib/x86_64-linux-gnu/libibverbs", "/usr/lib64/libibverbs",
@@ -81,6 +89,7 @@ Facts collect(const std::string& socket_path)
     f.memlock_low = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < (64u << 20);
     if (fs::exists("/sys/class/infiniband/tbib0"))
         f.ibdevs.push_back("tbib0");
+    f.interface_down = set_down("/sys/class/net/tbib0");
     f.uverbs = any_entry("/dev/infiniband", "uverbs");
     f.librxe = provider_rxe();
     try {

@@ -98,6 +98,9 @@ void check_rdma(const Facts& f, Findings& out)
     if (f.ibdevs.empty() && f.module_loaded)
         out.push_back({Level::Problem, "there is no RDMA device tbib0",
                        "see: journalctl -k -g tbib"});
+    if (f.interface_down)
+        out.push_back({Level::Problem, "network device tbib0 is set down, and so port tbib0/1 is DOWN",
+                       "ip link set tbib0 up"});
     if (!f.ibdevs.empty() && !f.uverbs)
         out.push_back({Level::Problem, "/dev/infiniband/uverbs* is missing: programs cannot use RDMA",
                        "install rdma-core, or modprobe ib_uverbs"});

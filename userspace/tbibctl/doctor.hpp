@@ -22,6 +22,7 @@ struct Facts {
     bool thunderbolt_net = false;
     bool memlock_low = false;       ///< RLIMIT_MEMLOCK below 64 MiB
     std::vector<std::string> ibdevs;
+    bool interface_down = false;    ///< network device tbib0 is set down
     bool uverbs = false;            ///< /dev/infiniband/uverbs* exists
     bool librxe = false;            ///< ibverbs-providers has librxe
     std::string daemon_error;       ///< why the daemon did not answer

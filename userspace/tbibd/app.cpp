@@ -143,7 +143,7 @@ void App::start()
     away_ = false;
     adopt_guid();
     const nl::Node node = world_.client().node();
-    world_.set_interface(node.ifindex);
+    use_interface(node.ifindex);
     engine_.start(node, world_.client().links(), world_.client().routes(), now());
     const auto& name = engine_.config().name;
     world_.client().set_desc(name.empty() ? host_name() : name);
@@ -177,8 +177,11 @@ void App::apply(const nl::Event& e)
 {
     using Kind = nl::Event::Kind;
     if (e.kind == Kind::Node) {
+        // that a port has another state does not bring back a tbib0 that is away
+        const auto before = engine_.node().ifindex;
         engine_.on_node(e.node);
-        apply_interface();
+        if (engine_.node().ifindex != before)
+            apply_interface();
     } else if (e.kind == Kind::LinkGone) {
         log::notice("link {} is gone", e.link_id);
         engine_.on_link_gone(e.link_id);
@@ -199,28 +202,58 @@ void App::apply(const nl::Event& e)
 }
 
 // Who moves tbib0 to another network namespace configures it there. When it comes back, because
-// that namespace goes too, it is down and has no addresses.
+// that namespace goes too, it is down and has no addresses. Who sets it down takes addresses and
+// neighbours away from it; they come back when it is set up again.
 void App::watch_interfaces()
 {
     interfaces_.drain([this](const nlmsghdr* h) {
         const auto change = nl::parse_interface(h);
         if (!change || !world_.connected())
             return;
-        if (change->gone)
+        if (change->gone) {
             away_ = away_ || change->ifindex == engine_.node().ifindex;
-        else if (away_ && change->ifindex == world_.client().node().ifindex)
+            up_ = change->ifindex == up_ ? 0 : up_;
+            down_ = change->ifindex == down_ ? 0 : down_;
+        } else if (away_ && change->ifindex == world_.client().node().ifindex) {
             restart_ = true;
+        } else if (change->ifindex == engine_.node().ifindex) {
+            on_admin(change->up);
+        }
     });
-    if (!away_ || !restart_)
+    if (!restart_)
         return;
-    log::notice("tbib0 is back in this network namespace");
+    if (away_)
+        log::notice("tbib0 is back in this network namespace");
     tick();
+}
+
+void App::on_admin(bool up)
+{
+    const uint32_t ifindex = engine_.node().ifindex;
+    if (up) {
+        up_ = ifindex;
+        if (down_ != ifindex)
+            return;
+        log::notice("tbib0 is set up again");
+        down_ = 0;
+        restart_ = true;
+    } else if (up_ == ifindex && down_ != ifindex) {
+        log::notice("tbib0 is set down, and with it the RDMA port: left alone until it is set up");
+        down_ = ifindex;
+        use_interface(ifindex);
+    }
+}
+
+// What an administrator has set down stays down: the daemon leaves it alone.
+void App::use_interface(uint32_t ifindex)
+{
+    world_.set_interface(ifindex == down_ ? 0 : ifindex);
 }
 
 void App::apply_interface()
 {
     away_ = false;
-    world_.set_interface(engine_.node().ifindex);
+    use_interface(engine_.node().ifindex);
     check_collisions();
 }
 

@@ -43,6 +43,8 @@ private:
     void drain();
     void apply(const nl::Event& e);
     void apply_interface();
+    void on_admin(bool up);
+    void use_interface(uint32_t ifindex);
     void watch_interfaces();
     void check_collisions();
     void tick();
@@ -65,6 +67,8 @@ private:
     std::map<Guid, bool> reported_refusals_;
     bool restart_ = false;
     bool away_ = false;  ///< tbib0 has left this network namespace
+    uint32_t up_ = 0;    ///< index that tbib0 had when it was seen up, 0 = not yet
+    uint32_t down_ = 0;  ///< ... and with which somebody has set it down since
     std::string last_status_;
 };
 

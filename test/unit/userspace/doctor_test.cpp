@@ -70,6 +70,9 @@ BOOST_AUTO_TEST_CASE(each_fault_is_named)
     (*f.status)["node"]["port_state"] = "INIT";
     BOOST_TEST(complains(f, "INIT, not ACTIVE"));
     f = good();
+    f.interface_down = true;
+    BOOST_TEST(complains(f, "tbib0 is set down"));
+    f = good();
     (*f.status)["links"][0]["state"] = "refused";
     (*f.status)["links"][0]["refused"] = "another version";
     BOOST_TEST(complains(f, "refused: another version"));

@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <linux/genetlink.h>
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
 
 #include <cstring>
@@ -119,10 +120,16 @@ BOOST_AUTO_TEST_CASE(interfaces_that_come_and_go)
     BOOST_REQUIRE(change);
     BOOST_TEST(change->ifindex == 7u);
     BOOST_TEST(!change->gone);
+    BOOST_TEST(!change->up);
+    m->ifi_flags = IFF_UP | IFF_BROADCAST;
+    change = nl::parse_interface(r.header());
+    BOOST_REQUIRE(change);
+    BOOST_TEST(change->up);
     r.header()->nlmsg_type = RTM_DELLINK;
     change = nl::parse_interface(r.header());
     BOOST_REQUIRE(change);
     BOOST_TEST(change->gone);
+    BOOST_TEST(!change->up);
     m->ifi_family = AF_BRIDGE; // it left a bridge
     BOOST_TEST(!nl::parse_interface(r.header()));
     r.header()->nlmsg_type = RTM_NEWADDR;
