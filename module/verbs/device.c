@@ -72,6 +72,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.destroy_qp = tbib_destroy_qp,
 	.destroy_srq = tbib_destroy_srq,
 	.detach_mcast = tbib_detach_mcast,
+	.device_group = &tbib_device_group,
 	.disassociate_ucontext = tbib_disassociate_ucontext,
 	.get_dev_fw_str = tbib_get_fw_str,
 	.get_dma_mr = tbib_get_dma_mr,

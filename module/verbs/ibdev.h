@@ -411,6 +411,7 @@ int tbib_query_gid(struct ib_device *ib, u32 port, int index,
 		   union ib_gid *gid);
 int tbib_port_immutable(struct ib_device *ib, u32 port,
 			struct ib_port_immutable *imm);
+extern const struct attribute_group tbib_device_group;
 enum rdma_link_layer tbib_link_layer(struct ib_device *ib, u32 port);
 struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port);
 

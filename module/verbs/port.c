@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the device and its one port say of themselves. */
 #include <linux/netdevice.h>
+#include <linux/pci.h>
 #include <rdma/ib_mad.h>
 #include "verbs/ibdev.h"
 
@@ -32,6 +33,12 @@ static u64 fw_ver(void)
 	return (u64)a << 32 | (b & 0xffff) << 16 | (c & 0xffff);
 }
 
+/* revision of the router's host interface, which is our hardware */
+static u8 hw_rev(struct device *nhi)
+{
+	return dev_is_pci(nhi) ? to_pci_dev(nhi)->revision : 0;
+}
+
 int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 		      struct ib_udata *udata)
 {
@@ -58,6 +65,53 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	attr->local_ca_ack_delay = 15;
 	return 0;
 }
+
+/* ---- sysfs, as ibstat and ibv_devinfo read it ------------------------------ */
+
+static struct tbib_ibdev *sysfs_dev(struct device *dev)
+{
+	return rdma_device_to_drv_device(dev, struct tbib_ibdev, ib);
+}
+
+static ssize_t hw_rev_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%x\n", hw_rev(sysfs_dev(dev)->ib.dev.parent));
+}
+
+static ssize_t hca_type_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	return sysfs_emit(buf, "tbib\n");
+}
+
+/* vendor and device of the host interface: what other boards do not have */
+static ssize_t board_id_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	struct device *nhi = sysfs_dev(dev)->ib.dev.parent;
+	const struct pci_dev *pci;
+
+	if (!dev_is_pci(nhi))
+		return sysfs_emit(buf, "%s\n", dev_name(nhi));
+	pci = to_pci_dev(nhi);
+	return sysfs_emit(buf, "%04x:%04x\n", pci->vendor, pci->device);
+}
+
+static DEVICE_ATTR_RO(hw_rev);
+static DEVICE_ATTR_RO(hca_type);
+static DEVICE_ATTR_RO(board_id);
+
+static struct attribute *device_attrs[] = {
+	&dev_attr_hw_rev.attr,
+	&dev_attr_hca_type.attr,
+	&dev_attr_board_id.attr,
+	NULL
+};
+
+const struct attribute_group tbib_device_group = { .attrs = device_attrs };
+
+/* -------------------------------------------------------------------------- */
 
 int tbib_modify_device(struct ib_device *ib, int mask,
 		       struct ib_device_modify *mod)
