@@ -92,7 +92,7 @@ def latency(verb, transport):
             yield f"inline {size}", f"{base} {inline(size)}"
         yield "not inline", f"{base} -s 64 --inline_size 0"
     if verb in SHARED:
-        # over UD by rdma_cm its server does not connect: ENOSPC
+        # over UD by rdma_cm its server does not connect (ENOSPC), on rxe neither
         for option in ("", "-e", *(["-R"] if transport == "RC" else [])):
             yield f"SRQ {option}".strip(), f"{base} -s 4096 --use-srq {option}".strip()
 
