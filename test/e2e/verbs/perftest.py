@@ -117,9 +117,9 @@ def sample():
 
 
 def figures(output):
-    """The numbers of the result lines."""
+    """The numbers of the result lines; a deviation that perftest rounds below zero is its nan."""
     return [[float(field) for field in line.split()] for line in output.splitlines()
-            if re.match(r"^\s*\d+\s+\d+(\s+-?[\d.]+){2,}\s*$", line)]
+            if re.match(r"^\s*\d+\s+\d+(\s+-?([\d.]+|nan)){2,}\s*$", line)]
 
 
 def note(program, results):
