@@ -470,6 +470,15 @@ static void priv_init(struct tbib_priv *priv, const struct tbib_upper_ops *up)
 	strscpy(priv->desc, "tbib", sizeof(priv->desc));
 }
 
+/* Nobody schedules any more: links and devices are gone. */
+static void stop_work(struct tbib_priv *priv)
+{
+	cancel_delayed_work_sync(&priv->tick);
+	cancel_work_sync(&priv->state_work);
+	cancel_work_sync(&priv->loop_work);
+	cancel_work_sync(&priv->kick_work);
+}
+
 /*
  * tbib_fabric_init() - make the node; no NHI is known yet
  * Return: 0 or negative errno. Process context.
@@ -512,6 +521,7 @@ int tbib_fabric_init(const struct tbib_upper_ops *upper)
 
 err_genl:
 	tbib_genl_exit();
+	stop_work(priv);
 err_node:
 	free_all(priv);
 err_bounce:
@@ -529,10 +539,7 @@ void tbib_fabric_exit(void)
 	/* links and NHIs go first, and with the last NHI the devices */
 	tbib_ring_exit();
 	tbib_genl_exit();
-	cancel_delayed_work_sync(&priv->tick);
-	cancel_work_sync(&priv->state_work);
-	cancel_work_sync(&priv->loop_work);
-	cancel_work_sync(&priv->kick_work);
+	stop_work(priv);
 	free_all(priv);
 	tbib_bounce_exit();
 	tbib_forward_exit();

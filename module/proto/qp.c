@@ -424,15 +424,16 @@ enum tbib_fill tbib_qp_fill(struct tbib_qp *qp, struct tbib_train *t, void *ah,
 	return step == TBIB_TX_FULL ? TBIB_FILL_MORE : TBIB_FILL_IDLE;
 }
 
-void tbib_qp_unroutable(struct tbib_qp *qp, u64 now)
+bool tbib_qp_unroutable(struct tbib_qp *qp, u64 now)
 {
 	tbib_qp_stalled(qp, false, now);
 	if (qp->service != TBIB_RC)
-		tbib_qp_drop_ud(qp);
-	else if (!qp->comp.ack_deadline && qp->attr.timeout &&
+		return tbib_qp_drop_ud(qp);
+	if (!qp->comp.ack_deadline && qp->attr.timeout &&
 		 tbib_req_ready(qp))
 		qp->comp.ack_deadline = now + TBIB_TIMER_SLACK *
 			tbib_timeout_ns(qp->attr.timeout);
+	return false;
 }
 
 bool tbib_qp_idle(const struct tbib_qp *qp)

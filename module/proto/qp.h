@@ -407,16 +407,22 @@ enum tbib_fill tbib_qp_fill(struct tbib_qp *qp, struct tbib_train *t, void *ah,
  */
 void *tbib_qp_next_ah(struct tbib_qp *qp);
 
-/** tbib_qp_drop_ud() - UD: the next WQE cannot be routed: completed, not sent */
-void tbib_qp_drop_ud(struct tbib_qp *qp);
+/**
+ * tbib_qp_drop_ud() - UD: the next WQE cannot be routed: completed, not sent
+ * Return: false when it was nothing to send: a local operation, or one that
+ * failed
+ */
+bool tbib_qp_drop_ud(struct tbib_qp *qp);
 
 /**
  * tbib_qp_unroutable() - there is no route to the peer now
  * UC and UD: the next WQE is completed, not sent. RC: what the QP wants to
  * send counts as lost, the transport timer runs until there is a route again
  * (call tbib_qp_fill() then) or the retries are used up.
+ *
+ * Return: true when a message of UC or UD was not sent
  */
-void tbib_qp_unroutable(struct tbib_qp *qp, u64 now);
+bool tbib_qp_unroutable(struct tbib_qp *qp, u64 now);
 
 /** tbib_qp_idle() - nothing unacked and nothing to answer: may change lane */
 bool tbib_qp_idle(const struct tbib_qp *qp);

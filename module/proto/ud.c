@@ -37,16 +37,19 @@ static void ud_passed(struct tbib_qp *qp, struct tbib_wqe *w)
 }
 
 /* UC too: the rest of a message that was begun is not sent */
-void tbib_qp_drop_ud(struct tbib_qp *qp)
+bool tbib_qp_drop_ud(struct tbib_qp *qp)
 {
 	struct tbib_wqe *w = ud_next(qp);
 
 	if (w && w->state == TBIB_WS_ACTIVE) {
 		ud_passed(qp, w);
-	} else if (w) {	/* a local operation has been executed */
+		return true;
+	}
+	if (w) {	/* a local operation has been executed */
 		qp->req.send++;
 		tbib_sq_reap(qp);
 	}
+	return false;
 }
 
 static u32 ud_qkey(const struct tbib_qp *qp, const struct tbib_wqe *w)

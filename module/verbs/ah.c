@@ -15,7 +15,7 @@
  */
 static int addr_publish(struct tbib_ibdev *dev, struct tbib_addr *addr)
 {
-	int err = tbib_count_take(&dev->counts, TBIB_OBJ_AH);
+	int err = tbib_count_take(&dev->counts, TBIB_OBJ_AH, true);
 
 	if (err)
 		return err;

@@ -57,15 +57,24 @@ static void verbs_add(struct tbib_verbs_stats *sum,
 #undef X
 }
 
-/* tbib_vqp_account() - keep the counters of a QP that goes */
+/*
+ * tbib_vqp_account() - keep the counters of a QP that goes, and begin anew
+ * Once as it leaves the table, so that no sum is less than an earlier one, and
+ * once at its end, for what came meanwhile.
+ */
 void tbib_vqp_account(struct tbib_vqp *q)
 {
 	struct tbib_ibdev *dev = q->dev;
+	unsigned long flags;
 
+	spin_lock_irqsave(&q->lock, flags);
 	spin_lock(&dev->gone_lock);
 	core_add(&dev->gone_core, &q->core.stats);
 	verbs_add(&dev->gone, &q->stats);
 	spin_unlock(&dev->gone_lock);
+	memset(&q->core.stats, 0, sizeof(q->core.stats));
+	memset(&q->stats, 0, sizeof(q->stats));
+	spin_unlock_irqrestore(&q->lock, flags);
 }
 
 struct rdma_hw_stats *tbib_alloc_hw_port_stats(struct ib_device *ib, u32 port)
@@ -88,16 +97,18 @@ int tbib_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats,
 
 	if (!port)
 		return -EINVAL;
-	spin_lock(&dev->gone_lock);
+	down_write(&dev->qps_sem);
+	spin_lock_irq(&dev->gone_lock);
 	sum = dev->gone;
 	core = dev->gone_core;
-	spin_unlock(&dev->gone_lock);
+	spin_unlock_irq(&dev->gone_lock);
 	rcu_read_lock();
 	xa_for_each(&dev->qps, qpn, q) {
 		core_add(&core, &q->core.stats);
 		verbs_add(&sum, &q->stats);
 	}
 	rcu_read_unlock();
+	up_write(&dev->qps_sem);
 	tbib_fabric_get_stats(dev->node, &fab);
 
 #define X(n, f) stats->value[i++] = core.f;

@@ -106,7 +106,7 @@ int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 		return -EINVAL;
 	if (udata && udata->outlen < sizeof(resp))
 		return -EINVAL;
-	err = tbib_count_take(&dev->counts, TBIB_OBJ_CQ);
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_CQ, udata);
 	if (err)
 		return err;
 	spin_lock_init(&cq->lock);

@@ -119,7 +119,7 @@ static void shell_init(struct tbib_ibdev *dev, struct tbib_node *node)
 	struct ib_device *ib = &dev->ib;
 
 	dev->node = node;
-	dev->port_state = tbib_verbs_port_state(node);
+	dev->port_state = TBIB_PORT_DOWN;
 	xa_init_flags(&dev->qps, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC1);
 	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC1);
@@ -129,6 +129,7 @@ static void shell_init(struct tbib_ibdev *dev, struct tbib_node *node)
 	dev->next_mw = get_random_u32_below(TBIB_MR_INDEX_MAX) +
 		       TBIB_MR_INDEX_MAX + 1;
 	tbib_mcast_init(&dev->mcast);
+	init_rwsem(&dev->qps_sem);
 	spin_lock_init(&dev->gone_lock);
 	spin_lock_init(&dev->scratch_lock);
 	ib->dev.parent = node->parent;
@@ -190,6 +191,7 @@ static void shell_revive(void)
 		goto out;
 	if (!shell_create(shell_node)) {
 		revive_delay = REVIVE_FIRST;
+		tbib_verbs_port_changed(shell_node);
 		pr_info("tbib: RDMA device registered again\n");
 	} else {
 		revive_delay = min_t(unsigned long, 2 * revive_delay,

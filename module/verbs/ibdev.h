@@ -16,6 +16,7 @@
 
 #include <linux/hrtimer.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <linux/iosys-map.h>
@@ -85,6 +86,8 @@ struct tbib_mcast {
  * @next_qpn, @next_mr, @next_mw: where the next cyclic allocation starts
  * @serial: of the QP created last; unlike a QPN it is not used again
  * @port_state: last one that was dispatched as an event
+ * @qps_sem: held for reading while a QP goes from @qps to @gone, for writing
+ *	while both are summed
  * @gone: counters of QPs that were destroyed; guarded by @gone_lock
  */
 struct tbib_ibdev {
@@ -104,7 +107,8 @@ struct tbib_ibdev {
 	u32 next_mw;
 	u8 port_state;
 	bool removing;		/* programs are about to be cut off */
-	spinlock_t gone_lock;	/* guards @gone and @gone_core */
+	struct rw_semaphore qps_sem;
+	spinlock_t gone_lock;	/* guards @gone and @gone_core; inside vqp.lock */
 	struct tbib_verbs_stats gone;
 	struct tbib_qp_stats gone_core;
 	spinlock_t scratch_lock; /* guards @scratch; inside vqp.lock */

@@ -18,11 +18,18 @@ static const int max_objects[TBIB_OBJECTS] = {
 	[TBIB_OBJ_MW]	= TBIB_MAX_MW,
 };
 
-int tbib_count_take(struct tbib_counts *c, enum tbib_object what)
+int tbib_count_take(struct tbib_counts *c, enum tbib_object what, bool user)
 {
-	if (atomic_add_unless(&c->n[what], 1, max_objects[what]))
-		return 0;
-	return -ENOMEM;
+	int max = max_objects[what];
+	int n = atomic_read(&c->n[what]);
+
+	if (!user)
+		max += max / 16;
+	do {
+		if (n >= max)
+			return -ENOMEM;
+	} while (!atomic_try_cmpxchg(&c->n[what], &n, n + 1));
+	return 0;
 }
 
 void tbib_count_give(struct tbib_counts *c, enum tbib_object what)

@@ -44,8 +44,14 @@ struct tbib_counts {
 	atomic_t n[TBIB_OBJECTS];
 };
 
-/** tbib_count_take() - for a new object. Return: 0, or -ENOMEM at the limit. */
-int tbib_count_take(struct tbib_counts *c, enum tbib_object what);
+/**
+ * tbib_count_take() - for a new object
+ * @user: a program's. What is advertised is theirs; the kernel's own users have
+ * one sixteenth on top, so that no program can take theirs.
+ *
+ * Return: 0, or -ENOMEM at the limit.
+ */
+int tbib_count_take(struct tbib_counts *c, enum tbib_object what, bool user);
 
 /** tbib_count_give() - mirror: the object is gone, or could not be made */
 void tbib_count_give(struct tbib_counts *c, enum tbib_object what);

@@ -42,10 +42,11 @@ struct tbib_mr *tbib_mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
  */
 int tbib_mr_publish(struct tbib_mr *mr)
 {
+	bool user = mr->kind != TBIB_MR_DMA && mr->kind != TBIB_MR_FAST;
 	u32 index;
 	int err;
 
-	err = tbib_count_take(&mr->dev->counts, TBIB_OBJ_MR);
+	err = tbib_count_take(&mr->dev->counts, TBIB_OBJ_MR, user);
 	if (err)
 		return err;
 	err = xa_alloc_cyclic(&mr->dev->mrs, &index, mr,

@@ -63,7 +63,7 @@ int tbib_alloc_mw(struct ib_mw *ib, struct ib_udata *udata)
 
 	if (ib->type != IB_MW_TYPE_1 && ib->type != IB_MW_TYPE_2)
 		return -EINVAL;
-	err = tbib_count_take(&dev->counts, TBIB_OBJ_MW);
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_MW, true);
 	if (err)
 		return err;
 	err = -ENOMEM;

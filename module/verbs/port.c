@@ -228,32 +228,44 @@ struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port)
 	return ndev;
 }
 
-/* what the core knows of the port is refreshed by these events only */
+static void port_tell(struct tbib_ibdev *dev, u8 state)
+{
+	struct ib_event ev = {
+		.device = &dev->ib,
+		.element.port_num = 1,
+		.event = IB_EVENT_PORT_ACTIVE,
+	};
+	bool was_active = dev->port_state == TBIB_PORT_ACTIVE;
+
+	dev->port_state = state;
+	if (was_active == (state == TBIB_PORT_ACTIVE))
+		return;
+	if (was_active) {
+		ev.event = IB_EVENT_PORT_ERR;
+		atomic64_inc(&dev->link_downed);
+	}
+	ib_dispatch_event(&ev);
+}
+
+/*
+ * What the core knows of the port is refreshed by these events only. A device
+ * that is being registered is told when that is done.
+ */
 void tbib_verbs_port_changed(struct tbib_node *node)
 {
-	struct ib_event ev = { .element.port_num = 1 };
-	u8 state = tbib_verbs_port_state(node);
+	/* guards port_state: what is told last is what holds */
+	static DEFINE_MUTEX(lock);
 	struct tbib_ibdev *dev;
-	u8 old;
 
+	mutex_lock(&lock);
 	rcu_read_lock();
 	dev = READ_ONCE(node->verbs);
 	if (dev && !ib_device_try_get(&dev->ib))
 		dev = NULL;
 	rcu_read_unlock();
-	if (!dev)
-		return;
-	old = xchg(&dev->port_state, state);
-	ev.device = &dev->ib;
-	if (state == TBIB_PORT_ACTIVE && old != TBIB_PORT_ACTIVE)
-		ev.event = IB_EVENT_PORT_ACTIVE;
-	else if (state != TBIB_PORT_ACTIVE && old == TBIB_PORT_ACTIVE)
-		ev.event = IB_EVENT_PORT_ERR;
-	else
-		goto out;
-	if (ev.event == IB_EVENT_PORT_ERR)
-		atomic64_inc(&dev->link_downed);
-	ib_dispatch_event(&ev);
-out:
-	ib_device_put(&dev->ib);
+	if (dev) {
+		port_tell(dev, tbib_verbs_port_state(node));
+		ib_device_put(&dev->ib);
+	}
+	mutex_unlock(&lock);
 }

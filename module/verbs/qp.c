@@ -275,7 +275,7 @@ int tbib_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *init,
 	err = check_init(init, udata);
 	if (err)
 		return err;
-	err = tbib_count_take(&dev->counts, TBIB_OBJ_QP);
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_QP, udata);
 	if (err)
 		return err;
 	err = -ENOMEM;
@@ -349,7 +349,10 @@ int tbib_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	unsigned long flags;
 
 	/* erase, stop, wait, free */
+	down_read(&q->dev->qps_sem);
 	xa_erase(&q->dev->qps, q->core.qpn);
+	tbib_vqp_account(q);
+	up_read(&q->dev->qps_sem);
 	tbib_mcast_leave(q);
 	tbib_vqp_answer(q);
 	spin_lock_irqsave(&q->lock, flags);

@@ -168,8 +168,8 @@ static void vqp_drop(struct tbib_source *src)
 	if (q->dying)
 		goto out;
 	if (q->core.service != TBIB_RC) {
-		tbib_qp_unroutable(&q->core, ktime_get_ns());
-		q->stats.send_err++;
+		if (tbib_qp_unroutable(&q->core, ktime_get_ns()))
+			q->stats.send_err++;
 	} else {
 		sent = q->core.stats.send_pkts;
 		spin_lock(&dev->scratch_lock);

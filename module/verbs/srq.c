@@ -35,7 +35,7 @@ int tbib_create_srq(struct ib_srq *ib, struct ib_srq_init_attr *init,
 		return -EINVAL;
 	if (udata && udata->outlen < sizeof(resp))
 		return -EINVAL;
-	err = tbib_count_take(&dev->counts, TBIB_OBJ_SRQ);
+	err = tbib_count_take(&dev->counts, TBIB_OBJ_SRQ, udata);
 	if (err)
 		return err;
 	mutex_init(&srq->resize);
@@ -102,8 +102,9 @@ static void srq_switch(struct tbib_srq *srq, struct tbib_rq *to, u32 first,
 	srq->rq = *to;
 }
 
-/* under srq->resize */
-static int srq_replace(struct tbib_srq *srq, struct tbib_rq *to, u32 limit)
+/* Under srq->resize. @limit: the new one, or NULL, which leaves it. */
+static int srq_replace(struct tbib_srq *srq, struct tbib_rq *to,
+		       const u32 *limit)
 {
 	struct tbib_queue old = srq->rq.q;
 	unsigned long flags;
@@ -115,15 +116,21 @@ static int srq_replace(struct tbib_srq *srq, struct tbib_rq *to, u32 limit)
 		return -EINVAL;
 	n = srq_copy(&to->q, &old);
 	spin_lock_irqsave(&srq->lock, flags);
+	/* one that stays may have been set, or have been reached, meanwhile */
+	if (!limit && srq->limit > to->max_wr) {
+		spin_unlock_irqrestore(&srq->lock, flags);
+		return -EINVAL;
+	}
 	srq_switch(srq, to, old.index, n);
-	srq->limit = limit;
+	if (limit)
+		srq->limit = *limit;
 	spin_unlock_irqrestore(&srq->lock, flags);
 	tbib_queue_free(&old);
 	return 0;
 }
 
 /* Programs only: no part of the kernel resizes an SRQ. */
-static int srq_resize(struct tbib_srq *srq, u32 max_wr, u32 limit,
+static int srq_resize(struct tbib_srq *srq, u32 max_wr, const u32 *limit,
 		      struct ib_udata *udata)
 {
 	struct rxe_modify_srq_cmd cmd;
@@ -133,8 +140,8 @@ static int srq_resize(struct tbib_srq *srq, u32 max_wr, u32 limit,
 
 	if (!udata)
 		return -EOPNOTSUPP;
-	if (!max_wr || max_wr > TBIB_MAX_SRQ_WR || limit > max_wr ||
-	    udata->inlen < sizeof(cmd))
+	if (!max_wr || max_wr > TBIB_MAX_SRQ_WR ||
+	    (limit && *limit > max_wr) || udata->inlen < sizeof(cmd))
 		return -EINVAL;
 	err = ib_copy_from_udata(&cmd, udata, sizeof(cmd));
 	if (err)
@@ -163,19 +170,23 @@ int tbib_modify_srq(struct ib_srq *ib, struct ib_srq_attr *attr,
 		    enum ib_srq_attr_mask mask, struct ib_udata *udata)
 {
 	struct tbib_srq *srq = to_tbib_srq(ib);
-	u32 limit = mask & IB_SRQ_LIMIT ? attr->srq_limit : srq->limit;
+	const u32 *limit = mask & IB_SRQ_LIMIT ? &attr->srq_limit : NULL;
 	unsigned long flags;
+	int err = 0;
 
 	if (mask & ~(IB_SRQ_MAX_WR | IB_SRQ_LIMIT))
 		return -EINVAL;
 	if (mask & IB_SRQ_MAX_WR)
 		return srq_resize(srq, attr->max_wr, limit, udata);
-	if (limit > srq->rq.max_wr)
-		return -EINVAL;
+	if (!limit)
+		return 0;
 	spin_lock_irqsave(&srq->lock, flags);
-	srq->limit = limit;
+	if (*limit > srq->rq.max_wr)
+		err = -EINVAL;
+	else
+		srq->limit = *limit;
 	spin_unlock_irqrestore(&srq->lock, flags);
-	return 0;
+	return err;
 }
 
 int tbib_query_srq(struct ib_srq *ib, struct ib_srq_attr *attr)

@@ -22,7 +22,8 @@ void tbib_disassociate_ucontext(struct ib_ucontext *ib)
 
 int tbib_alloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 {
-	return tbib_count_take(&to_tbib_dev(pd->device)->counts, TBIB_OBJ_PD);
+	return tbib_count_take(&to_tbib_dev(pd->device)->counts, TBIB_OBJ_PD,
+			       udata);
 }
 
 int tbib_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)

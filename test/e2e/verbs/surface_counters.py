@@ -125,6 +125,21 @@ def counters_of_a_qp(_):
     return f"refused as on rxe: {ours[0][1].strip()}"
 
 
+def only_up(_):
+    """What a queue pair has counted stays when it is destroyed, all the time."""
+    last, asked = counters(), 0
+    with program("/opt/tbib/verbs_scale churn -n 300") as running:
+        while running.poll() is None:
+            now = counters()
+            down = [f"{name} fell from {last[name]} to {value}" for name, value in now.items()
+                    if name in STANDARD and value < last[name]]
+            if down:
+                raise Wrong("; ".join(down))
+            last, asked = now, asked + 1
+    expect(running.returncode, 0, f"exit code of verbs_scale\n{read(SAID)}")
+    return f"asked {asked} times while queue pairs came and went"
+
+
 CHECKS = (("names of counters", counter_names), ("counters of traffic", counted_traffic),
           ("counters of operations", counted_operations), ("counters of errors", counted_errors),
-          ("counters of one QP", counters_of_a_qp))
+          ("counters of one QP", counters_of_a_qp), ("counters never fall", only_up))

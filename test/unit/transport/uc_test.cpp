@@ -171,6 +171,21 @@ BOOST_AUTO_TEST_CASE(unroutable_messages_complete)
     BOOST_TEST(a.send_cqes.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(local_operations_want_no_route)
+{
+    Send inv;
+    inv.op = TBIB_WR_LOCAL_INV;
+    a.post(inv);
+    BOOST_TEST(!tbib_qp_unroutable(&a.core, now));
+    BOOST_TEST(a.local_ops.size() == 1u);
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_OK);
+    // nor does what fails on the way count as not sent
+    a.post(rdma(TBIB_WR_READ, 0, 8, 0));
+    BOOST_TEST(!tbib_qp_unroutable(&a.core, now));
+    BOOST_TEST(a.send_cqes.back().status == TBIB_LOC_QP_OP_ERR);
+}
+
 BOOST_AUTO_TEST_CASE(drains_by_notes)
 {
     a.post(rdma(TBIB_WR_WRITE, 0, 10, 0));

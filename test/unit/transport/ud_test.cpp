@@ -216,12 +216,12 @@ BOOST_AUTO_TEST_CASE(unroutable_datagrams_complete)
 {
     a.post(dgram(0, 10, 1));
     a.post(dgram(0, 10, 2));
-    tbib_qp_drop_ud(&a.core);
+    BOOST_TEST(tbib_qp_drop_ud(&a.core));
     BOOST_TEST(a.send_cqes.size() == 1u);
-    tbib_qp_unroutable(&a.core, now);
+    BOOST_TEST(tbib_qp_unroutable(&a.core, now));
     BOOST_TEST(a.send_cqes.size() == 2u);
     BOOST_TEST(!tbib_qp_wants_tx(&a.core));
-    tbib_qp_drop_ud(&a.core); // nothing there
+    BOOST_TEST(!tbib_qp_drop_ud(&a.core)); // nothing there
     check_idle();
 }
 
