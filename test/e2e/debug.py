@@ -12,18 +12,18 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "verbs"))
 # pylint: disable=wrong-import-position
-import nvme
+import debug_storage
+import mpi
+import nccl_shape
 import pyverbs
 import rdmacm
-from lab import GUEST_FOLDER, Lab, VerbsError, attempt
+import scale
+from lab import GUEST_FOLDER, SPLAT, Lab, VerbsError, attempt, is_complaint
 from table import Table
 
-# What a kernel prints when something is wrong with it.
-SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging)|ODEBUG:|Oops|"
-                   r"general protection|INFO: (?:task|rcu|trying)|detected stall|"
-                   r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
 # A report ends with "end trace", or after so many lines.
 REPORT_LINES = 120
+LISTENERS = "{ ss -Htln; rdma resource show cm_id 2>/dev/null | grep 'state LISTEN'; }"
 
 PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rstream", "riostream, verified",
              "rcopy", "cmtime", "ibv_rc_pingpong", "ibv_uc_pingpong", "ibv_ud_pingpong",
@@ -56,21 +56,27 @@ class DebugLab(Lab):
     def reports(self):
         """What the kernels complained about since the last call: (host, text)."""
         for host in range(self.hosts):
-            lines = self.run(host, "dmesg", timeout=120).splitlines()
+            lines = self.log(host)
             new, self.seen[host] = lines[self.seen[host]:], len(lines)
             while new:
-                if not SPLAT.search(new[0]):
+                if not is_complaint(new[0]):
                     new = new[1:]
                     continue
-                end = next((i + 1 for i, line in enumerate(new[:REPORT_LINES])
-                            if "end trace" in line), min(len(new), REPORT_LINES))
+                end = 1
+                if SPLAT.search(new[0]):
+                    end = next((i + 1 for i, line in enumerate(new[:REPORT_LINES])
+                                if "end trace" in line), min(len(new), REPORT_LINES))
                 text = "\n".join(new[:end])
                 new = new[end:]
                 yield host, text
 
-    def listening(self, host):
-        self.run(host, "for i in $(seq 300); do ss -Htln | grep -q . && exit 0; "
-                 "rdma resource show cm_id 2>/dev/null | grep -q 'state LISTEN' && exit 0; "
+    def listeners(self, host):
+        """How many there are, those of the kernel's own services too."""
+        return int(self.run(host, f"{LISTENERS} | wc -l"))
+
+    def listening(self, host, before):
+        """Waits until there are more of them."""
+        self.run(host, f"for i in $(seq 300); do [ $({LISTENERS} | wc -l) -gt {before} ] && exit 0; "
                  "sleep 0.1; done; exit 1", timeout=60)
 
     def pair(self, server, client, seconds=30):
@@ -79,6 +85,7 @@ class DebugLab(Lab):
         server, client = (f"timeout {seconds * self.patience} {command.replace('@', address)}"
                           for command in (server, client))
         failure = []
+        before = self.listeners(0)
 
         def serve():
             try:
@@ -89,7 +96,7 @@ class DebugLab(Lab):
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            self.listening(0)
+            self.listening(0, before)
             self.run(1, client, timeout=seconds + 10)
         finally:
             thread.join()
@@ -111,8 +118,9 @@ class DebugLab(Lab):
 
     def load(self, options="-D 600"):
         """perftest between the hosts that does not end by itself."""
+        before = self.listeners(0)
         self.background(0, f"ib_write_bw -d tbib0 -F {options}")
-        self.listening(0)
+        self.listening(0, before)
         self.background(1, f"ib_write_bw -d tbib0 -F {options} {self.address(0)}")
         time.sleep(4 + self.patience)
         for host in range(self.hosts):
@@ -156,6 +164,7 @@ def pingpongs(lab):
         few = [re.sub(r"-C \d+", "-C 10", command) for command in (server, client)]
         yield name, lambda few=few: lab.pair(*few)
     yield "mckey", lambda: rdmacm.multicast(lab, 1000)
+    yield "fi_pingpong", lambda: lab.pair(mpi.FABRIC, mpi.FABRIC + " @", 60)
 
 
 def perftest(lab):
@@ -170,6 +179,23 @@ def verified(lab):
     for options in ("-n 100 -q 2", "-n 50 -e -S 7", "-n 40 -P 32 -M 256", "-n 40 -P 16 -t UC"):
         command = f"{GUEST_FOLDER}/verbs_check -d tbib0 {options}"
         yield "verbs_check " + options, lambda c=command: lab.pair(c, c + " @", 60)
+    for options in ("-q 1 -n 60", "-q 4 -n 40 -m 1048576 -D 4"):
+        command = f"{nccl_shape.TOOL} {options}"
+        yield "nccl_shape " + options, lambda c=command: lab.pair(c, c + " @", 60)
+
+
+def many(lab):
+    """Of objects at once, and one after the other."""
+    for options in ("-q 100", "-q 4 -P 8"):
+        command = f"{scale.CONNECT} {options}"
+        yield f"verbs_scale {options}", lambda c=command: lab.pair(c, c + " @", 60)
+    yield "verbs_scale churn", lambda: lab.run(0, f"{scale.TOOL} churn -n 200", timeout=120)
+
+
+def message_passing(lab):
+    mpi.serve(lab)
+    yield "MPI, rc_v", lambda: mpi.all_reduce(lab, 2, "rc_v", 1 << 20, 60 * lab.patience)
+    yield "MPI, ud_v", lambda: mpi.all_reduce(lab, 2, "ud_v", 1 << 18, 60 * lab.patience)
 
 
 def network(lab):
@@ -193,31 +219,6 @@ def network(lab):
     yield "ping", flood
     yield "iperf3", streams
     yield "counters and resources", asked
-
-
-def storage(lab):
-    """The kernel's own users post work requests, register memory and take completions in softirq."""
-    data = "/run/data"
-
-    def disk():
-        lab.run(0, nvme.target(nvme.FILE).replace("@", lab.address(0)))
-        lab.run(1, nvme.CONNECT.replace("@", lab.address(0)), timeout=60)
-        lab.run(1, f"head -c 16M /dev/urandom >{data} && dd if={data} of={nvme.DISK} bs=1M "
-                   "conv=fsync && echo 3 >/proc/sys/vm/drop_caches && "
-                   f"cmp -n $((16 << 20)) {data} {nvme.DISK}", timeout=120)
-
-    def replugged():
-        lab.tblab("unplug", "0")
-        time.sleep(8)       # longer than the keep-alive time: the initiator has to connect again
-        lab.tblab("plug", "0")
-        lab.ready()
-        lab.wait_for(1, "grep -q live /sys/class/nvme/nvme0/state", 60)
-        lab.run(1, "echo 3 >/proc/sys/vm/drop_caches && "
-                   f"cmp -n $((16 << 20)) {data} {nvme.DISK}", timeout=120)
-
-    yield "NVMe over RDMA", disk
-    yield "NVMe, cable out for 8 s", replugged
-    yield "NVMe disconnected", lambda: lab.run(1, nvme.DISCONNECT)
 
 
 def loss(lab):
@@ -310,13 +311,10 @@ def unbind(lab):
     def taken_away():
         """The router goes while a process holds all that a verbs user can hold."""
         lab.load()
-        found = lab.run(1, "basename $(ls -d /sys/bus/pci/drivers/thunderbolt/0000:*)").strip()
-        lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/unbind",
-                timeout=60)
+        unbind_it, bind_it = debug_storage.router(lab, 1)
+        lab.run(1, unbind_it, timeout=60)
         lab.end_load()
-        lab.run(1, f"echo {found} >/sys/bus/pci/drivers/thunderbolt/bind && "
-                f"echo on >/sys/bus/pci/devices/{found}/power/control",
-                timeout=60)
+        lab.run(1, bind_it, timeout=60)
         lab.ready()
 
     yield "host router unbound under load", taken_away
@@ -360,7 +358,7 @@ def no_memory(lab):
 
 
 STEPS = {"kunit": kunit, "pingpongs": pingpongs, "perftest": perftest, "verified": verified,
-         "network": network, "storage": storage, "loss": loss, "replug": replug,
+         "many": many, "mpi": message_passing, "network": network, "storage": debug_storage.storage, "loss": loss, "replug": replug,
          "killed": killed, "reload": reload, "unbind": unbind, "no_memory": no_memory,
          "pyverbs": suite}
 

@@ -38,6 +38,7 @@ fs::path make_tree() {
     copy_in("test/e2e/tbib/tbibd", tree / "tbibd");
     copy_in("test/e2e/tbib/tbibctl", tree / "tbibctl");
     copy_in("test/tools/verbs_check", tree / "verbs_check");
+    copy_in("test/tools/verbs_group", tree / "verbs_group");
     return tree;
 }
 

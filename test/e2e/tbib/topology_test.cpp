@@ -16,6 +16,19 @@ using namespace e2e;
 using namespace std::chrono_literals;
 
 const std::string kCheck = "/opt/tbib/verbs_check -d tbib0 ";
+const std::string kGroup = "/opt/tbib/verbs_group -d tbib0 -n 200";
+
+/** What RDMA programs read of the port, in Gb/s. */
+double rate(Fabric& f, unsigned host) {
+    return std::stod(f.host(host).must("cat /sys/class/infiniband/tbib0/ports/1/rate"));
+}
+
+/** What the Thunderbolt core says of a host's cables to other hosts, summed, in Gb/s. */
+double cables(Fabric& f, unsigned host) {
+    return std::stod(f.host(host).must("cd /sys/bus/thunderbolt/devices; for d in *; do [ ! -e $d/rx_speed ] || "
+                                       "[ ! -e $d/unique_id ] || cat $d/rx_speed $d/rx_lanes; done | "
+                                       "awk '/Gb/ { speed = $1; next } { sum += speed * $1 } END { print sum }'"));
+}
 
 } // namespace
 
@@ -76,6 +89,9 @@ BOOST_AUTO_TEST_CASE(two_cables_between_two_hosts) {
         BOOST_TEST(cable.direction[0].frames > 100U);
         BOOST_TEST(cable.direction[1].frames > 100U);
     }
+    // Width times speed has 120 for 160 Gb/s.
+    BOOST_TEST(cables(f, 0) == 160);
+    BOOST_TEST(rate(f, 0) == 120);
     // Losing one of them loses nothing else.
     auto server = f.host(0).start(kCheck + "-n 800 -q 2");
     auto client = f.host(1).start("sleep 1; " + kCheck + "-n 800 -q 2 " + f.address(0));
@@ -86,6 +102,33 @@ BOOST_AUTO_TEST_CASE(two_cables_between_two_hosts) {
     const auto c = client.wait(90s);
     BOOST_TEST(c.rc == 0, c.out + c.err);
     BOOST_TEST(server.wait(20s).rc == 0);
+    // The port is as fast as the cables that it has.
+    BOOST_TEST(cables(f, 0) == 80);
+    BOOST_TEST(rate(f, 0) == 80);
+    BOOST_TEST(f.complaints() == "");
+}
+
+// Two ways lead to each member, and one of them is taken.
+BOOST_AUTO_TEST_CASE(multicast_comes_once_on_a_ring) {
+    FabricOptions o;
+    o.hosts = 3;
+    o.topology = "0:0-1:0,1:1-2:0,2:1-0:1";
+    Fabric f(o);
+    for (unsigned from = 0; from < 3; ++from) {
+        std::vector<tblab::Job> members;
+        for (unsigned i = 0; i < 3; ++i) {
+            members.push_back(f.host(i).start(kGroup + " >/run/member"));
+        }
+        for (unsigned i = 0; i < 3; ++i) {
+            BOOST_REQUIRE(tblab::eventually([&] { return f.host(i).run("grep -q joined /run/member").rc == 0; }, 20s));
+        }
+        f.host(from).must(kGroup + " -s", 30s);
+        for (unsigned i = 0; i < 3; ++i) {
+            const auto rc = members[i].wait(50s).rc;
+            BOOST_TEST(rc == 0, fmt::format("host {} of a group that host {} sends to: {}", i, from,
+                                            f.host(i).must("cat /run/member")));
+        }
+    }
     BOOST_TEST(f.complaints() == "");
 }
 

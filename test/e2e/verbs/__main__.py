@@ -38,15 +38,16 @@ def arguments():
                         help="the hosts' router: 12 ring pairs (intel) or 3 (strix)")
     parser.add_argument("--sample", action="store_true",
                         help="a part of every suite, about four minutes")
-    parser.add_argument("--long", action="store_true",
-                        help="loops that look for leaks run ten minutes instead of seconds, pyverbs five times, "
-                             "all-reduce up to 64 MiB")
+    parser.add_argument("--quick", action="store_true",
+                        help="pyverbs once instead of five times, the loop that looks for leaks half a minute instead "
+                             "of ten, all-reduce up to 4 MiB instead of 64")
     parser.add_argument("--name", default="verbs", help="of the lab")
     parser.add_argument("--built", metavar="FOLDER",
                         help="has what Bazel builds, which is then not called")
     parser.add_argument("--report", action="store_true",
                         help="end with a report in the form of Boost.Test too")
     options = parser.parse_args()
+    options.quick |= options.sample
     for suite in options.suite:
         if suite not in SUITES:
             parser.error(f"unknown suite '{suite}', there are: {', '.join(SUITES)}")

@@ -13,7 +13,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_FOLDER = "/opt/tbib"
-TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_scale")
+TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_group", "verbs_scale")
 GUEST_SCRIPTS = sorted(name for name in os.listdir(HERE)
                        if re.fullmatch(r"((test_)?tbib_.*|surface_.*|.*_guest)\.py", name))
 
@@ -33,12 +33,27 @@ ip link add rxenet type dummy && ip link set rxenet up && ip address add {RXE_AD
 rdma link add rxe0 type rxe netdev rxenet"""
 
 
+# What a kernel prints when something is wrong with it.
+SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging)|ODEBUG:|Oops|"
+                   r"general protection|INFO: (?:task|rcu|trying)|detected stall|rcu.*stall|"
+                   r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
+# What the drivers say themselves, but for what is told of every module that is not the kernel's own.
+OWN_WORDS = re.compile(r"tbib(?!.*(?:taints kernel|tainting kernel))")
+GRAVE = ("emerg", "alert", "crit", "err", "warn")
+
+
 class VerbsError(Exception):
     """Says in one line what did not work; detail is what the program at fault printed."""
 
     def __init__(self, text, detail=""):
         super().__init__(text)
         self.detail = detail
+
+
+def is_complaint(line):
+    """Of a kernel log: a report, or a warning of ours."""
+    level = line.split(":")[1].strip() if line.count(":") > 1 else ""
+    return bool(SPLAT.search(line) or (level in GRAVE and OWN_WORDS.search(line)))
 
 
 def call(command, timeout=3600):
@@ -141,12 +156,18 @@ class Lab:
         """What the kernels had to say since this was last asked."""
         lines = []
         for host, told in self.told.items():
-            log = self.run(host, f"dmesg | tail -n +{told + 1}").splitlines()
-            self.told[host] += len(log)
-            bad = re.compile("BUG:|WARNING:|Oops|general protection|KASAN|rcu.*stall|UBSAN")
+            log = self.log(host)
+            self.told[host] = len(log)
             # a program's own fault is told by how it ended
-            lines += [f"host {host}: {line}" for line in log
-                      if bad.search(line) and "] traps: " not in line]
+            lines += [f"host {host}: {line}" for line in log[told:]
+                      if is_complaint(line) and "] traps: " not in line]
+        return lines
+
+    def log(self, host):
+        """The kernel's, each line with its level in front; all of it, or there is an error."""
+        lines = self.run(host, "dmesg -x", timeout=120).splitlines()
+        if not lines or "Linux version" not in lines[0]:
+            raise VerbsError(f"the kernel log of host {host} has lost its beginning")
         return lines
 
 

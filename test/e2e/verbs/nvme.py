@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVMe over RDMA with the kernel's own initiator and target: ext4 on a namespace of host 0."""
 
-from lab import attempt, kernel_row
+from lab import VerbsError, attempt, kernel_row
 
 HOSTS = 2
 NQN = "nqn.2014-08.org.nvmexpress:tbib-test"
@@ -72,6 +72,8 @@ def suite(lab, table, _):
                   "grep -q live /sys/class/nvme/nvme0/state", 60)
         lab.run(1, READ.format(mount=MOUNT), 120)
         count = lab.run(1, "dmesg | grep -c 'Successfully reconnected' || true").strip()
+        if int(count) == 0:
+            raise VerbsError("it never had to connect again")
         return f"reconnected {count} times"
 
     def written_while_out():

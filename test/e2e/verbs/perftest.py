@@ -141,24 +141,26 @@ def came_too_early(wanted, result):
 
 
 def run_all(lab, cases):
-    """Results in order; who came too early has two more chances."""
+    """Results in order, and how many had another chance; who came too early has two more."""
     results = list(run_pairs(lab, cases))
+    again = 0
     for _ in range(2):
         early = [i for i, result in enumerate(results) if came_too_early(cases[i], result)]
+        again += len(early)
         for i, result in zip(early, run_pairs(lab, [cases[i] for i in early]) if early else ()):
             results[i] = result
-    return results
+    return results, again
 
 
 def suite(lab, table, options):
     print("perftest, host 1 to host 0")
     for program, cases in sample() if options.sample else groups():
-        results = run_all(lab, cases)
+        results, again = run_all(lab, cases)
         for result in results:
             if not why_failed(result) and not figures(result["output"]):
                 result["code"] = "0 and printed no result"
         bad = [result for result in results if why_failed(result)]
         table.row(program, ok=len(results) - len(bad), fail=len(bad),
-                  note=note(program, results),
+                  note=note(program, results) + (f", {again} tried again" if again else ""),
                   below=[line for result in bad for line in failure_lines(result)])
     kernel_row(lab, table)

@@ -14,7 +14,7 @@ MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp pa
 # ours, which rxe does not come through
 OURS = sorted(name[len("test_"):-len(".py")] for name in os.listdir(HERE) if name.startswith("test_tbib_"))
 SAMPLE = "atomic cq qp srq tbib_events".split()
-LONG_RUNS = 5
+RUNS = 5
 # The image has the suite of the release that the guests run.
 SUITE = "/usr/share/doc/rdma-core/tests"
 PREPARE = f"""set -e
@@ -106,7 +106,8 @@ def tally(results):
 
 
 def suite(lab, table, options):
-    print("pyverbs, over loopback (rxe: passed / failed / skipped)")
+    runs = 1 if options.quick else RUNS
+    print(f"pyverbs, over loopback, {runs} times (rxe, once: passed / failed / skipped)")
     known = expected_skips(lab.release)
     unknown = unknown_modules(known)
     if unknown:
@@ -118,7 +119,7 @@ def suite(lab, table, options):
         rxe = {} if options.sample or module in OURS else run_module(lab, "rxe0", module)
         counts, below = Counter(), []
         # the suite draws capabilities and flags at random
-        for _ in range(LONG_RUNS if options.long else 1):
+        for _ in range(runs):
             more, why = judge(module, run_module(lab, "tbib0", module), rxe, known)
             counts.update(more)
             below += why

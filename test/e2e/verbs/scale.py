@@ -10,9 +10,9 @@ HOSTS = 2
 TOOL = f"{GUEST_FOLDER}/verbs_scale"
 CONNECT = f"{TOOL} connect"
 WARM_UP = 100
-SETS = 4000
+QUICK_SETS = 4000
 SAMPLE_SETS = 400
-LONG_SECONDS = 600
+SECONDS = 600
 # What may be left of a loop, in KiB; it says nothing of small objects, which the caches do.
 TOLERATED = {"SUnreclaim": 256, "VmallocUsed": 128, "Percpu": 64}
 # Objects that a cache may have won meanwhile; what else runs in the guest moves none by half of it.
@@ -60,8 +60,8 @@ def memory(lab):
 
 def loop(lab, options):
     """Objects made and destroyed: what the program said, how much more there is of what."""
-    sets = SAMPLE_SETS if options.sample else SETS
-    how, limit = (f"-s {LONG_SECONDS}", LONG_SECONDS + 60) if options.long else (f"-n {sets}", 240)
+    sets = SAMPLE_SETS if options.sample else QUICK_SETS
+    how, limit = (f"-n {sets}", 240) if options.quick else (f"-s {SECONDS}", SECONDS + 60)
     objects, before = resources(lab), memory(lab)
     said = lab.run(0, f"{TOOL} churn {how}", limit).strip().partition(": ")[2]
     after, left = memory(lab), resources(lab)

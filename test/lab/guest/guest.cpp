@@ -82,7 +82,7 @@ std::vector<std::string> Guest::command_line() const
     // (no_timer_check) nor give the TSC up for a clock that traps at each reading
     // (tsc=reliable).
     std::string append = fmt::format(
-        "console=ttyS0 quiet panic=0 mitigations=off cryptomgr.notests no_timer_check "
+        "console=ttyS0 quiet log_buf_len=8M panic=0 mitigations=off cryptomgr.notests no_timer_check "
         "tsc=reliable tblab.host={} tblab.id={} tblab.boot={}",
         config_.name, id, config_.boot == Boot::fast ? "fast" : "systemd");
     if (!config_.modules.empty()) {
