@@ -69,11 +69,12 @@ def taken_from_initiator(lab, disk, take, give):
 
 
 def taken_from_target(lab, disk, take, give):
-    """nvmet opens its port again when there is a device, the initiator tries until then."""
+    """The target's port goes with its device; the initiator tries until there is one again."""
     disk.keep_busy()
     lab.run(0, take, timeout=60)
     lab.run(0, give, timeout=60)
     lab.ready()
+    lab.run(0, nvme.REOPEN)
     disk.reconnected()
 
 

@@ -32,6 +32,11 @@ echo ipv4 >ports/1/addr_adrfam
 echo @ >ports/1/addr_traddr
 echo 4420 >ports/1/addr_trsvcid
 ln -s /sys/kernel/config/nvmet/subsystems/{NQN} ports/1/subsystems/"""
+# nvmet's port ends with the device that it listens on, and is opened by hand
+REOPEN = f"""set -e
+cd /sys/kernel/config/nvmet
+rm ports/1/subsystems/{NQN}
+ln -s /sys/kernel/config/nvmet/subsystems/{NQN} ports/1/subsystems/"""
 OPTIONS = (f"transport=rdma,traddr=@,trsvcid=4420,nqn={NQN},nr_io_queues=2,keep_alive_tmo=5,"
            "reconnect_delay=1,ctrl_loss_tmo=120")
 # What the nvme command does: a line into the device, and its answer.
