@@ -41,9 +41,12 @@ class PairTest(PyverbsAPITestCase):
         self.pairs = []
         self.near, self.far = self.pair()
 
-    def connection(self, peer, gid_index=None):
+    def own_address(self, gid_index=None):
         gid_index = self.gid_index if gid_index is None else gid_index
         route = GlobalRoute(dgid=self.ctx.query_gid(1, gid_index), sgid_index=gid_index)
+        return AHAttr(port_num=1, is_global=1, gr=route, dlid=0)
+
+    def connection(self, peer, gid_index=None):
         attr = QPAttr(port_num=1)
         attr.dest_qp_num = peer.qp_num
         attr.path_mtu = e.IBV_MTU_1024
@@ -51,7 +54,7 @@ class PairTest(PyverbsAPITestCase):
         attr.max_rd_atomic = attr.max_dest_rd_atomic = 4
         attr.min_rnr_timer = 12
         attr.timeout, attr.retry_cnt, attr.rnr_retry = 14, 7, 7
-        attr.ah_attr = AHAttr(port_num=1, is_global=1, gr=route, dlid=0)
+        attr.ah_attr = self.own_address(gid_index)
         return attr
 
     def pair(self, cqe=32, far_cq=None, far_state=e.IBV_QPS_RTS, far_reads=4, kind=e.IBV_QPT_RC, pd=None,

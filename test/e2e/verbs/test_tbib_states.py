@@ -171,3 +171,27 @@ class StateTest(PairTest):
             pass
         self.go(self.near[0], SQD, RTS)
         self.assertEqual(self.state(self.near[0]), RTS)
+
+    def test_what_changes_once_it_has_drained(self):
+        """IBTA 11.2.5.2: the path and what belongs to it; then what waits goes that way."""
+        near, far = self.near[0], self.far[0]
+        self.go(near, RTS, SQD)
+        while near.query(e.IBV_QP_STATE)[0].sq_draining:
+            pass
+        far.post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
+        self.post_send_only(self.near)
+        attr = self.wanted(far)
+        attr.timeout, attr.retry_cnt, attr.rnr_retry, attr.max_rd_atomic = 18, 3, 2, 1
+        path = self.own_address()
+        path.traffic_class = 0x60
+        attr.ah_attr = path
+        self.go(near, SQD, SQD, attr=attr, more=e.IBV_QP_AV | e.IBV_QP_TIMEOUT | e.IBV_QP_RETRY_CNT |
+                e.IBV_QP_RNR_RETRY | e.IBV_QP_MAX_QP_RD_ATOMIC)
+        for mask in (e.IBV_QP_PATH_MTU, e.IBV_QP_DEST_QPN, e.IBV_QP_SQ_PSN):
+            self.refused(lambda mask=mask: self.go(near, SQD, SQD, attr=attr, more=mask))
+        got, _ = near.query(0x1fffff)
+        self.assertEqual((got.qp_state, got.timeout, got.retry_cnt, got.rnr_retry, got.max_rd_atomic,
+                          got.ah_attr.traffic_class), (SQD, 18, 3, 2, 1, 0x60))
+        self.assertEqual(self.near[1].poll(1)[0], 0)
+        self.go(near, SQD, RTS)
+        self.assertEqual((self.status(self.near), self.status(self.far)), (e.IBV_WC_SUCCESS, e.IBV_WC_SUCCESS))
