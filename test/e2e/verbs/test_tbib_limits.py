@@ -24,6 +24,7 @@ from tests.tbib_pair import SIZE, PairTest
 
 MAX_INLINE = 512        # no attribute of a device tells it
 NOBODY = 65534
+PIECE = 128 << 20       # 32 of them are more than any message
 # rdma/ib_user_verbs.h
 CMD_ALLOC_PD, CMD_DEALLOC_PD = 3, 4
 OF_THE_KERNEL = 64      # protection domains at most
@@ -136,6 +137,19 @@ class LimitTest(PyverbsAPITestCase):
             for _ in range(100):
                 end()
 
+    def test_what_programs_ask_for(self):
+        """What storage, MPI, NCCL and libfabric take for granted; less of it, and they do not start."""
+        for name, floor in (("max_qp", 1000), ("max_qp_wr", 8192), ("max_sge", 16), ("max_cq", 1000),
+                            ("max_cqe", 32768), ("max_mr", 65536), ("max_mr_size", 1 << 40), ("max_pd", 1000),
+                            ("max_ah", 1000), ("max_srq", 1000), ("max_srq_wr", 8192), ("max_mw", 1000),
+                            ("max_qp_rd_atom", 16), ("max_qp_init_rd_atom", 16), ("max_mcast_grp", 1)):
+            self.assertGreaterEqual(getattr(self.limits, name), floor, name)
+        self.assertGreaterEqual(self.granted(max_inline_data=256).max_inline_data, 256)
+        port = self.ctx.query_port(1)
+        self.assertGreaterEqual(port.max_msg_sz, 1 << 31)
+        self.assertEqual((port.max_mtu, port.active_mtu), (e.IBV_MTU_4096, e.IBV_MTU_4096))
+
+
 class LongListTest(PairTest):
     def wide(self, count):
         """A pair whose requests have as many elements as there may be."""
@@ -181,6 +195,22 @@ class LongListTest(PairTest):
         wr = SendWR(num_sge=1, sg=[SGE(self.mr.buf, MAX_INLINE + 1, 0)], send_flags=e.IBV_SEND_INLINE)
         with self.assertRaises(PyverbsRDMAError):
             near[0].post_send(wr)
+
+    def test_the_longest_message(self):
+        """As long as may be is refused by the peer, which has no room for it; longer ones do not get there."""
+        longest = self.ctx.query_port(1).max_msg_sz
+        source, target = MR(self.pd, PIECE, e.IBV_ACCESS_LOCAL_WRITE), self.reachable()
+        for length, status, state in ((longest, e.IBV_WC_REM_ACCESS_ERR, e.IBV_QPS_ERR),
+                                      (longest + 1, e.IBV_WC_LOC_LEN_ERR, e.IBV_QPS_RTS),
+                                      (2 * longest, e.IBV_WC_LOC_LEN_ERR, e.IBV_QPS_RTS)):     # 0 in 32 bits
+            pieces = [PIECE] * (length // PIECE) + [length % PIECE] * (length % PIECE > 0)
+            near, far = self.wide(len(pieces))
+            wr = SendWR(opcode=e.IBV_WR_RDMA_WRITE, num_sge=len(pieces),
+                        sg=[SGE(source.buf, piece, source.lkey) for piece in pieces])
+            wr.set_wr_rdma(target.rkey, target.buf)
+            self.assertEqual(self.post(near, wr), status, length)
+            self.assertEqual(near[0].query(e.IBV_QP_STATE)[0].qp_state, e.IBV_QPS_ERR)
+            self.assertEqual(far[0].query(e.IBV_QP_STATE)[0].qp_state, state, length)
 
 
 class OthersLimitTest(PyverbsAPITestCase):
