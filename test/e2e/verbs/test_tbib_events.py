@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asynchronous events as a program sees them, and CQs: notified, full, resized. Runs inside pyverbs' suite."""
 
+import contextlib
 import errno
 import subprocess
 import time
@@ -99,25 +100,6 @@ class QueueTest(PairTest):
             wr.set_wr_rdma(mr.rkey, mr.buf)
             self.near[0].post_send(wr)
 
-    def test_solicited_only(self):
-        channel = CompChannel(self.ctx)
-        cq = CQ(self.ctx, 32, None, channel, 0)
-        near, far = self.pair(far_cq=cq)
-        cq.req_notify(solicited_only=True)
-        for flags in (0, e.IBV_SEND_SOLICITED):
-            far[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
-            wr = SendWR(opcode=e.IBV_WR_SEND, num_sge=1, sg=[SGE(self.mr.buf, 8, self.mr.lkey)],
-                        send_flags=e.IBV_SEND_SIGNALED | flags)
-            self.assertEqual(self.post(near, wr), e.IBV_WC_SUCCESS)
-            self.assertEqual(self.status(far), e.IBV_WC_SUCCESS)
-            if flags:
-                with limit(10):
-                    channel.get_cq_event(cq)
-            else:
-                with limit(0.5), self.assertRaises(PyverbsError):
-                    channel.get_cq_event(cq)
-        cq.ack_events(1)
-
     def test_resized_with_completions_in_it(self):
         cq = self.near[1]
         self.far[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
@@ -135,3 +117,62 @@ class QueueTest(PairTest):
         self.assertEqual(cq.poll(1)[0], 0)
         self.writes(1, self.reachable())
         self.assertEqual(self.status(self.near), e.IBV_WC_SUCCESS)
+
+
+class SolicitedTest(PairTest):
+    """IBTA 11.4.2.2: who wants solicited completions only is woken by those, and by errors."""
+
+    def setUp(self):
+        super().setUp()
+        self.channel = CompChannel(self.ctx)
+        self.cq = CQ(self.ctx, 32, None, self.channel, 0)
+        self.near, self.far = self.pair(far_cq=self.cq)
+        self.target = self.reachable()
+        self.cq.req_notify(solicited_only=True)
+
+    def receive(self):
+        self.far[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
+
+    def woken(self, seconds=10):
+        with limit(seconds), contextlib.suppress(PyverbsError):
+            self.channel.get_cq_event(self.cq)
+            self.cq.ack_events(1)
+            return True
+        return False
+
+    def arrives(self, op, flags):
+        self.receive()
+        wr = SendWR(opcode=op, num_sge=1, sg=[SGE(self.mr.buf, 8, self.mr.lkey)],
+                    send_flags=e.IBV_SEND_SIGNALED | flags)
+        wr.set_wr_rdma(self.target.rkey, self.target.buf)
+        self.assertEqual(self.post(self.near, wr), e.IBV_WC_SUCCESS)
+        self.assertEqual(self.status(self.far), e.IBV_WC_SUCCESS)
+
+    def test_by_what_is_flagged(self):
+        for op in (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM):
+            self.arrives(op, 0)
+            self.assertFalse(self.woken(0.5), op)
+            self.arrives(op, e.IBV_SEND_SOLICITED)
+            self.assertTrue(self.woken(), op)
+            self.cq.req_notify(solicited_only=True)
+
+    def test_by_a_send_that_fails(self):
+        self.assertEqual(self.rdma(self.target.rkey, self.target.buf, side=self.far), e.IBV_WC_SUCCESS)
+        self.assertFalse(self.woken(0.5))
+        self.assertEqual(self.rdma(1, 0, side=self.far), e.IBV_WC_REM_ACCESS_ERR)
+        self.assertTrue(self.woken())
+
+    def test_by_a_receive_that_fails(self):
+        self.receive()
+        wr = SendWR(num_sge=1, sg=[SGE(self.mr.buf, 65, self.mr.lkey)])
+        self.assertEqual(self.post(self.near, wr), e.IBV_WC_REM_INV_REQ_ERR)
+        self.assertEqual(self.status(self.far), e.IBV_WC_LOC_LEN_ERR)
+        self.assertTrue(self.woken())
+
+    def test_by_a_receive_that_is_flushed(self):
+        self.receive()
+        attr = QPAttr()
+        attr.qp_state = e.IBV_QPS_ERR
+        self.far[0].modify(attr, e.IBV_QP_STATE)
+        self.assertEqual(self.status(self.far), e.IBV_WC_WR_FLUSH_ERR)
+        self.assertTrue(self.woken())
