@@ -10,71 +10,11 @@ import struct
 import subprocess
 
 from pyverbs import enums as e
-from pyverbs.mr import MR, MW, MWBind, MWBindInfo
+from pyverbs.mr import MR, MWBind, MWBindInfo
 from pyverbs.pd import PD
-from pyverbs.wr import SGE, RecvWR, SendWR
-from tests.tbib_pair import REMOTE, SIZE, PairTest
-
-MAY_BIND = e.IBV_ACCESS_LOCAL_WRITE | e.IBV_ACCESS_MW_BIND
-
-
-class WindowCase(PairTest):
-    ACCESS = MAY_BIND
-
-    def setUp(self):
-        super().setUp()
-        self.windows = []
-        self.regions = []
-
-    def tearDown(self):
-        for thing in self.windows + self.regions:   # in this order, and before the protection domain
-            thing.close()
-        super().tearDown()
-
-    def region(self, access=MAY_BIND, pd=None):
-        self.regions.append(MR(pd or self.pd, SIZE, access))
-        return self.regions[-1]
-
-    def bind(self, side, mw, mr=None, offset=0, length=SIZE, access=REMOTE):
-        """Status and the new rkey."""
-        mr = mr or self.mr
-        wr = SendWR(opcode=e.IBV_WR_BIND_MW)
-        wr.set_bind_wr(mw, MWBindInfo(mr, mr.buf + offset, length, access))
-        return self.post(side, wr), wr.rkey
-
-    def bound(self, side, mw, **what):
-        status, key = self.bind(side, mw, **what)
-        self.assertEqual(status, e.IBV_WC_SUCCESS)
-        return key
-
-    def window(self, kind=e.IBV_MW_TYPE_2, pd=None):
-        self.windows.append(MW(pd or self.pd, kind))
-        return self.windows[-1]
-
-    def bound_1(self, side, mw, mr=None, offset=0, length=SIZE, access=REMOTE):
-        """Type 1 has a call of its own, and librxe counts its keys."""
-        mr = mr or self.mr
-        side[0].bind_mw(mw, MWBind(MWBindInfo(mr, mr.buf + offset, length, access), e.IBV_SEND_SIGNALED))
-        self.assertEqual(self.status(side), e.IBV_WC_SUCCESS)
-        return mw.rkey
-
-    def invalidate(self, side, key):
-        wr = SendWR(opcode=e.IBV_WR_LOCAL_INV)
-        wr.imm_data = key
-        return self.post(side, wr)
-
-    def send_inv(self, key, sides=None):
-        near, far = sides or (self.near, self.far)
-        sges = [SGE(self.mr.buf, 64, self.mr.lkey)]
-        far[0].post_recv(RecvWR(num_sge=1, sg=sges))
-        wr = SendWR(opcode=e.IBV_WR_SEND_WITH_INV, num_sge=1, sg=sges)
-        wr.imm_data = key
-        return self.post(near, wr)
-
-    def closed(self, key):
-        """Nobody comes in by this key; on a connection of its own."""
-        near, _ = self.pair()
-        self.assertEqual(self.rdma(key, self.mr.buf, side=near), e.IBV_WC_REM_ACCESS_ERR)
+from pyverbs.wr import SGE, SendWR
+from tests.tbib_pair import REMOTE, SIZE
+from tests.tbib_window import WindowCase
 
 
 class WindowTest(WindowCase):
@@ -174,7 +114,6 @@ class WindowTest(WindowCase):
             mw.close()
             self.assertEqual(self.rdma(key, mr.buf, side=near), e.IBV_WC_REM_ACCESS_ERR)
             mr.close()
-
 
     def test_process_ends_while_they_are_bound(self):
         """Its regions go although windows lead to them, in whichever order they were made."""
@@ -368,35 +307,3 @@ class WindowAtomicTest(WindowCase):
         key = self.bound(self.far, self.window(), offset=4100, length=64, access=access)
         self.assertEqual(self.fetch_add(key, 0, 5), e.IBV_WC_REM_OP_ERR)
         self.assertEqual(self.mr.read(64, 4096), bytes(64))
-
-
-class UnreliableTest(WindowCase):
-    """IBTA 10.8.2: UC binds and invalidates windows too. Who writes hears nothing of what is refused."""
-
-    def setUp(self):
-        super().setUp()
-        self.near, self.far = self.pair(kind=e.IBV_QPT_UC)
-
-    def written(self, key, byte):
-        """Does what is written arrive? The message behind it has come when we look."""
-        self.mr.write(bytes(64), 64, 4096)
-        self.mr.write(byte * 64, 64)
-        self.assertEqual(self.rdma(key, self.mr.buf + 4096), e.IBV_WC_SUCCESS)
-        self.far[0].post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf + 1024, 64, self.mr.lkey)]))
-        self.post_send_only(self.near)
-        self.assertEqual(self.status(self.near), e.IBV_WC_SUCCESS)
-        self.assertEqual(self.status(self.far), e.IBV_WC_SUCCESS)
-        return self.mr.read(64, 4096) == byte.encode() * 64
-
-    def test_bound_and_invalidated(self):
-        key = self.bound(self.far, self.window())
-        self.assertTrue(self.written(key, "a"))
-        self.assertEqual(self.invalidate(self.far, key), e.IBV_WC_SUCCESS)
-        self.assertFalse(self.written(key, "b"))
-
-    def test_type_1(self):
-        mw = self.window(e.IBV_MW_TYPE_1)
-        key = self.bound_1(self.far, mw)
-        self.assertTrue(self.written(key, "a"))
-        self.bound_1(self.far, mw, length=0)
-        self.assertFalse(self.written(key, "b"))
