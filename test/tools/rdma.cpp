@@ -71,6 +71,12 @@ void Destroy::operator()(ibv_cq* p) const { destroyed(ibv_destroy_cq(p), "CQ"); 
 void Destroy::operator()(ibv_qp* p) const { destroyed(ibv_destroy_qp(p), "QP"); }
 void Destroy::operator()(ibv_srq* p) const { destroyed(ibv_destroy_srq(p), "SRQ"); }
 void Destroy::operator()(ibv_mr* p) const { destroyed(ibv_dereg_mr(p), "MR"); }
+void Destroy::operator()(ibv_mw* p) const { destroyed(ibv_dealloc_mw(p), "MW"); }
+void Destroy::operator()(ibv_ah* p) const { destroyed(ibv_destroy_ah(p), "AH"); }
+
+void Destroy::operator()(ibv_comp_channel* p) const {
+    destroyed(ibv_destroy_comp_channel(p), "completion channel");
+}
 
 void fail(const std::string& what) {
     throw std::runtime_error(what + ": " + std::strerror(errno));
@@ -95,8 +101,8 @@ Owned<ibv_mr> Device::register_memory(void* start, std::size_t size, int access)
     return own(ibv_reg_mr(pd(), start, size, static_cast<unsigned>(access)), "register memory");
 }
 
-Owned<ibv_cq> Device::create_cq(int entries) const {
-    return own(ibv_create_cq(context(), entries, nullptr, nullptr, 0), "create a CQ");
+Owned<ibv_cq> Device::create_cq(int entries, ibv_comp_channel* channel) const {
+    return own(ibv_create_cq(context(), entries, nullptr, channel, 0), "create a CQ");
 }
 
 Owned<ibv_qp> Device::create_rc(ibv_cq* cq, const ibv_qp_cap& cap, ibv_srq* srq) const {

@@ -22,6 +22,9 @@ struct Destroy {
     void operator()(ibv_qp* p) const;
     void operator()(ibv_srq* p) const;
     void operator()(ibv_mr* p) const;
+    void operator()(ibv_mw* p) const;
+    void operator()(ibv_ah* p) const;
+    void operator()(ibv_comp_channel* p) const;
 };
 
 template <typename T>
@@ -51,7 +54,7 @@ public:
     [[nodiscard]] std::uint8_t gid_index() const { return gid_index_; }
 
     [[nodiscard]] Owned<ibv_mr> register_memory(void* start, std::size_t size, int access) const;
-    [[nodiscard]] Owned<ibv_cq> create_cq(int entries) const;
+    [[nodiscard]] Owned<ibv_cq> create_cq(int entries, ibv_comp_channel* channel = nullptr) const;
     [[nodiscard]] Owned<ibv_qp> create_rc(ibv_cq* cq, const ibv_qp_cap& cap,
                                           ibv_srq* srq = nullptr) const;
 

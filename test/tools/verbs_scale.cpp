@@ -23,6 +23,7 @@
 
 #include "channel.hpp"
 #include "rdma.hpp"
+#include "verbs_scale.hpp"
 
 namespace {
 
@@ -32,7 +33,6 @@ constexpr std::uint32_t message_words = 8;
 constexpr std::uint32_t message_bytes = message_words * 8;
 constexpr int access =
     IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
-constexpr std::chrono::seconds patience{60};
 constexpr int abandon_every = 16;
 
 struct Options {
@@ -49,16 +49,6 @@ struct Options {
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<ibv_wc> wait_for(ibv_cq* cq, Clock::time_point end) {
-    while (Clock::now() < end) {
-        auto found = rdma::poll(cq);
-        if (!found.empty()) {
-            return found;
-        }
-    }
-    throw std::runtime_error("no completion in time");
 }
 
 /** The words that a side sends on a QP in a round. */
@@ -203,64 +193,6 @@ bool connect_all(const Options& options) {
     return good;
 }
 
-/** One of everything; two QPs that talk to each other, one of them with a shared queue. */
-void make_and_use(const Options& options, int number) {
-    const rdma::Device device(options.device);
-    const auto cq = device.create_cq(64);
-    ibv_srq_init_attr srq_attr{};
-    srq_attr.attr.max_wr = 16;
-    srq_attr.attr.max_sge = 1;
-    const auto srq = rdma::own(ibv_create_srq(device.pd(), &srq_attr), "create an SRQ");
-    std::vector<std::uint64_t> words(4096);
-    const auto mr = device.register_memory(words.data(), words.size() * 8, access);
-    const auto near = device.create_rc(cq.get(), {16, 16, 1, 1, message_bytes});
-    const auto far = device.create_rc(cq.get(), {16, 16, 1, 1, message_bytes}, srq.get());
-    for (ibv_qp* qp : {near.get(), far.get()}) {
-        rdma::initialise(qp, IBV_ACCESS_REMOTE_WRITE);
-    }
-    rdma::connect(device, near.get(), rdma::address_of(device, far.get()), {});
-    rdma::connect(device, far.get(), rdma::address_of(device, near.get()), {});
-    ibv_ah_attr ah_attr{};
-    ah_attr.is_global = 1;
-    ah_attr.port_num = 1;
-    ah_attr.grh.dgid = device.gid();
-    ah_attr.grh.sgid_index = device.gid_index();
-    ah_attr.grh.hop_limit = 64;
-    ibv_ah* ah = ibv_create_ah(device.pd(), &ah_attr);
-    if (ah == nullptr) {
-        rdma::fail("create an AH");
-    }
-    ibv_sge sge{reinterpret_cast<std::uintptr_t>(words.data()), message_bytes, mr->lkey};
-    ibv_recv_wr recv{};
-    recv.sg_list = &sge;
-    recv.num_sge = 1;
-    ibv_recv_wr* bad = nullptr;
-    if (ibv_post_srq_recv(srq.get(), &recv, &bad) != 0) {
-        rdma::fail("post to an SRQ");
-    }
-    words[message_words] = static_cast<std::uint64_t>(number);
-    sge.addr += message_bytes;
-    ibv_send_wr send{};
-    send.sg_list = &sge;
-    send.num_sge = 1;
-    send.opcode = IBV_WR_SEND;
-    send.send_flags = IBV_SEND_SIGNALED;
-    rdma::post_send(near.get(), send);
-    if (number % abandon_every == 0) {
-        _exit(0); // the kernel cleans up, work may be under way
-    }
-    std::size_t seen = 0;
-    while (seen < 2) {
-        seen += wait_for(cq.get(), Clock::now() + patience).size();
-    }
-    if (words[0] != static_cast<std::uint64_t>(number)) {
-        throw std::runtime_error("wrong data in set " + std::to_string(number));
-    }
-    if (ibv_destroy_ah(ah) != 0) {
-        rdma::fail("destroy an AH");
-    }
-}
-
 /** Every sixteenth set is left to the kernel by a process that just ends. */
 void churn(const Options& options) {
     const auto start = Clock::now();
@@ -268,12 +200,12 @@ void churn(const Options& options) {
     for (; options.seconds > 0 ? seconds_since(start) < options.seconds : sets < options.sets;
          sets++) {
         if (sets % abandon_every != 0) {
-            make_and_use(options, sets);
+            make_and_use(options.device, sets, false);
             continue;
         }
         const pid_t child = fork();
         if (child == 0) {
-            make_and_use(options, sets);
+            make_and_use(options.device, sets, true);
             _exit(1);
         }
         int status = 1;

@@ -19,8 +19,9 @@ TOLERATED = {"SUnreclaim": 256, "VmallocUsed": 128, "Percpu": 64}
 # One object of every set that is lost is 400 or 4000 of them, one of each that a process leaves
 # to the kernel is 250 of 4000 sets.
 TOLERATED_OBJECTS = 200
-# Caches hold on to free objects, and count them as used, until they are asked to shrink.
-SETTLE = """echo 3 >/proc/sys/vm/drop_caches; sleep 1; echo 2 >/proc/sys/vm/drop_caches
+# Caches hold on to free objects, and count them as used, until they are asked to shrink. What vunmap() has left is
+# cleared away when the kernel changes rights of pages, as for a module.
+SETTLE = """modprobe dummy && rmmod dummy; echo 3 >/proc/sys/vm/drop_caches; sleep 1; echo 2 >/proc/sys/vm/drop_caches
 for cache in /sys/kernel/slab/*/shrink; do echo 1 >$cache; done"""
 
 

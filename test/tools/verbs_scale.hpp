@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/** verbs_scale: its parts. */
+#ifndef TBIB_TEST_TOOLS_VERBS_SCALE_HPP
+#define TBIB_TEST_TOOLS_VERBS_SCALE_HPP
+
+#include <infiniband/verbs.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "rdma.hpp"
+
+constexpr std::chrono::seconds patience{60};
+
+inline std::vector<ibv_wc> wait_for(ibv_cq* cq, std::chrono::steady_clock::time_point end) {
+    while (std::chrono::steady_clock::now() < end) {
+        auto found = rdma::poll(cq);
+        if (!found.empty()) {
+            return found;
+        }
+    }
+    throw std::runtime_error("no completion in time");
+}
+
+/**
+ * One of everything, used and destroyed. Or @p abandon: ends the process while work is under way,
+ * so that the kernel has to clean up.
+ */
+void make_and_use(const std::string& device, int number, bool abandon);
+
+#endif
