@@ -6,6 +6,8 @@
  *   verbs_scale connect -q 4 -P 64 [HOST]     the same in many processes at once
  *   verbs_scale churn -n 500                  objects made, used and destroyed, over loopback;
  *   verbs_scale churn -s 600                  as many as fit into some seconds
+ *   verbs_scale atomics -q 8 [HOST]           QPs of both sides add to one word of the server,
+ *                                             and so do threads of it
  */
 #include <getopt.h>
 #include <sys/wait.h>
@@ -236,7 +238,8 @@ std::optional<Options> parse(int argc, char** argv) {
     if (optind < argc) {
         options.host = argv[optind];
     }
-    const bool known = options.mode == "connect" || options.mode == "churn";
+    const bool known = options.mode == "connect" || options.mode == "churn" ||
+                       options.mode == "atomics";
     return known && options.qps > 0 && options.processes > 0 ? std::optional(options)
                                                              : std::nullopt;
 }
@@ -248,14 +251,22 @@ int main(int argc, char** argv) {
     if (!options) {
         std::fputs("verbs_scale connect [-d DEVICE] [-p PORT] [-q QPS] [-P PROCESSES] "
                    "[-r ROUNDS] [HOST]\n"
-                   "verbs_scale churn [-d DEVICE] [-n SETS | -s SECONDS]\n", stderr);
+                   "verbs_scale churn [-d DEVICE] [-n SETS | -s SECONDS]\n"
+                   "verbs_scale atomics [-d DEVICE] [-p PORT] [-q QPS] [HOST]\n", stderr);
         return 2;
     }
     try {
         if (options->mode == "connect") {
             return connect_all(*options) ? 0 : 1;
         }
-        churn(*options);
+        if (options->mode == "churn") {
+            churn(*options);
+        } else {
+            const bool client = !options->host.empty();
+            Channel channel = client ? Channel::connect(options->host, options->port)
+                                     : Channel::accept(options->port);
+            atomics(channel, options->device, client, options->qps);
+        }
     } catch (const std::exception& error) {
         std::fprintf(stderr, "verbs_scale: %s\n", error.what());
         return 1;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "channel.hpp"
 #include "rdma.hpp"
 
 constexpr std::chrono::seconds patience{60};
@@ -29,5 +30,8 @@ inline std::vector<ibv_wc> wait_for(ibv_cq* cq, std::chrono::steady_clock::time_
  * so that the kernel has to clean up.
  */
 void make_and_use(const std::string& device, int number, bool abandon);
+
+/** Throws if a word that QPs of both sides and threads add to at once is not their sum. */
+void atomics(Channel& channel, const std::string& device, bool client, int qps);
 
 #endif

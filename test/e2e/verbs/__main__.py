@@ -5,6 +5,7 @@ import argparse
 import subprocess
 import sys
 
+import atomics
 import block
 import containers
 import mpi
@@ -22,8 +23,8 @@ from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "verified": verified, "nccl-shape": nccl_shape, "scale": scale, "surface": surface, "nvme": nvme,
-          "block": block, "nfs": nfs, "mpi": mpi, "containers": containers}
+          "verified": verified, "nccl-shape": nccl_shape, "scale": scale, "atomics": atomics, "surface": surface,
+          "nvme": nvme, "block": block, "nfs": nfs, "mpi": mpi, "containers": containers}
 # what fits a few minutes, all on one pair of hosts
 SAMPLE = ("pyverbs", "rdmacm", "perftest", "verified", "nccl-shape", "scale", "surface", "nvme",
           "nfs")
@@ -58,7 +59,8 @@ def run(names, hosts, table, options):
     """These suites, one after the other, on the same hosts."""
     try:
         wanted = [getattr(SUITES[name], "files", tuple) for name in names]
-        with Lab(options, hosts, dict(file for files in wanted for file in files())) as lab:
+        cpus = max(getattr(SUITES[name], "CPUS", 1) for name in names)
+        with Lab(options, hosts, dict(file for files in wanted for file in files()), cpus) as lab:
             for name in names:
                 SUITES[name].suite(lab, table, options)
     except (VerbsError, subprocess.TimeoutExpired) as error:

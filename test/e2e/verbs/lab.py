@@ -77,9 +77,10 @@ class Lab:
 
     up = ("--memory", "768")  # more options of 'tblab up'
 
-    def __init__(self, options, hosts, files=()):
+    def __init__(self, options, hosts, files=(), cpus=1):
         """files: of a suite, by the name that they have in the guests' folder."""
         self.options = options
+        self.cpus = cpus
         self.hosts = hosts
         self.release = {"7.3": "7.3", "newest": "7.3", "debug": "debug"}.get(options.kernel, "6.12")
         self.built = options.built or self.build()
@@ -121,7 +122,7 @@ class Lab:
     def __enter__(self):
         try:
             self.tblab("up", "--hosts", str(self.hosts), "--kernel", self.options.kernel,
-                       "--preset", self.options.preset, *self.up,
+                       "--preset", self.options.preset, "--cpus", str(self.cpus), *self.up,
                        "--modules", "thunderbolt,ib_uverbs,rdma_ucm", "--extra", self.folder)
             self.everywhere(BOOT.format(folder=GUEST_FOLDER))
             self.until_active()
