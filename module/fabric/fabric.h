@@ -157,7 +157,7 @@ void tbib_bounce_put(struct tbib_node *node, struct page *page);
  * @port_changed: node's port state or speed changed, or @admin_up of it
  * @attach: create the devices of @node under @parent. Return: 0 or -errno.
  * @detach: unregister the ib_device; the fabric stops its NAPIs between this
- *	and @detach_netdev
+ *	and @detach_netdev. Again, when there is none any more, it does nothing.
  * @nhi_add: memory may be mapped for @dev from now on
  * @nhi_gone: unmap everything for @dev before return
  * @busy: somebody uses the devices, the GUID must not change (may be NULL)

@@ -536,7 +536,12 @@ void tbib_fabric_exit(void)
 {
 	struct tbib_priv *priv = to_priv(tbib_the_node);
 
-	/* links and NHIs go first, and with the last NHI the devices */
+	/* users take leave of their peers (DREQ) while there is a way to them */
+	mutex_lock(&priv->parent_mutex);
+	if (priv->node.parent)
+		priv->upper->detach(&priv->node);
+	mutex_unlock(&priv->parent_mutex);
+	/* then links and NHIs go, and with the last NHI the devices */
 	tbib_ring_exit();
 	tbib_genl_exit();
 	stop_work(priv);

@@ -125,12 +125,19 @@ def nfs_steps(lab):
         lab.run(1, f"insmod {GUEST_FOLDER}/tbib.ko", timeout=60)
         lab.ready()
         lab.run(1, SAME + f"{nfs.MOUNT}/data", timeout=180)
+        # the one that went with the device has been told of
+        lab.wait_for(0, "[ $(rdma resource show cm_id | grep -c 'state CONNECT ') = 1 ]")
+
+    def end():
+        lab.run(1, f"umount {nfs.MOUNT}", timeout=60)
+        # also because kmemleak does not look for receives that are posted
+        lab.run(0, "rpc.nfsd 0", timeout=60)
+        lab.wait_for(0, "! rdma resource show cm_id | grep -q rpcrdma")
 
     yield "NFS over RDMA", mount
     yield "NFS, a file", files
     yield "NFS, rmmod tbib at the client", again
-    yield "NFS unmounted", lambda: lab.run(
-        1, f"umount {nfs.MOUNT} && {{ rmmod rpcrdma || true; }}", timeout=60)
+    yield "NFS unmounted, server stopped", end
 
 
 def scsi_steps(lab):
