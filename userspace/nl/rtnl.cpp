@@ -39,11 +39,9 @@ const T* body(const nlmsghdr* h, uint16_t type)
     return static_cast<const T*>(mnl_nlmsg_get_payload(h));
 }
 
-bool link_local(const IpAddress& ip)
+bool says_ours(const nlattr* protocol)
 {
-    if (ip.family == 6)
-        return ip.bytes[0] == 0xfe && (ip.bytes[1] & 0xc0) == 0x80;
-    return ip.bytes[0] == 169 && ip.bytes[1] == 254;
+    return mnl_attr_get_payload_len(protocol) == 1 && mnl_attr_get_u8(protocol) == kProtocol;
 }
 
 }  // namespace
@@ -54,14 +52,16 @@ std::optional<std::pair<uint32_t, IpPrefix>> parse_address(const nlmsghdr* h)
     if (!ifa)
         return std::nullopt;
     IpAddress local, address;
+    bool ours = false;
     each_attr(h, sizeof(*ifa), [&](const nlattr* a) {
         if (mnl_attr_get_type(a) == IFA_LOCAL)
             local = read_ip(a);
         if (mnl_attr_get_type(a) == IFA_ADDRESS)
             address = read_ip(a);
+        ours |= mnl_attr_get_type(a) == IFA_PROTO && says_ours(a);
     });
     const IpAddress ip = local ? local : address;
-    if (!ip)
+    if (!ip || !ours)
         return std::nullopt;
     return std::pair(ifa->ifa_index, IpPrefix{ip, ifa->ifa_prefixlen});
 }
@@ -72,7 +72,7 @@ std::optional<std::pair<uint32_t, Neighbour>> parse_neighbour(const nlmsghdr* h)
     if (!nd || !(nd->ndm_state & NUD_PERMANENT))
         return std::nullopt;
     Neighbour n;
-    bool have_mac = false;
+    bool have_mac = false, ours = false;
     each_attr(h, sizeof(*nd), [&](const nlattr* a) {
         if (mnl_attr_get_type(a) == NDA_DST)
             n.address = read_ip(a);
@@ -80,8 +80,9 @@ std::optional<std::pair<uint32_t, Neighbour>> parse_neighbour(const nlmsghdr* h)
             memcpy(n.mac.data(), mnl_attr_get_payload(a), n.mac.size());
             have_mac = true;
         }
+        ours |= mnl_attr_get_type(a) == NDA_PROTOCOL && says_ours(a);
     });
-    if (!have_mac || !n.address)
+    if (!have_mac || !n.address || !ours)
         return std::nullopt;
     return std::pair(static_cast<uint32_t>(nd->ndm_ifindex), n);
 }
@@ -134,7 +135,7 @@ std::vector<IpPrefix> Rtnl::addresses(uint32_t ifindex)
     r.extra<ifaddrmsg>();
     socket_.request(r, [&](const nlmsghdr* h) {
         const auto a = parse_address(h);
-        if (a && a->first == ifindex && !link_local(a->second.address))
+        if (a && a->first == ifindex)
             out.push_back(a->second);
     });
     return out;
@@ -152,6 +153,7 @@ void Rtnl::address(uint16_t type, uint16_t flags, uint32_t ifindex, const IpPref
     m->ifa_flags = a.address.family == 6 ? IFA_F_NODAD : 0;
     r.put(IFA_LOCAL, a.address.bytes.data(), a.address.size());
     r.put(IFA_ADDRESS, a.address.bytes.data(), a.address.size());
+    r.put_u8(IFA_PROTO, kProtocol);
     socket_.request(r);
 }
 
@@ -187,6 +189,7 @@ void Rtnl::replace_neighbour(uint32_t ifindex, const Neighbour& n)
     m->ndm_state = NUD_PERMANENT;
     r.put(NDA_DST, n.address.bytes.data(), n.address.size());
     r.put(NDA_LLADDR, n.mac.data(), n.mac.size());
+    r.put_u8(NDA_PROTOCOL, kProtocol);
     socket_.request(r);
 }
 

@@ -10,6 +10,10 @@
 
 namespace tbib::nl {
 
+/// Who an address or neighbour entry is of: `ip address` shows it as "proto 0x74". What administrators
+/// give an interface has another one, and is left alone.
+constexpr uint8_t kProtocol = 't';
+
 /// A permanent neighbour entry.
 struct Neighbour {
     IpAddress address;
@@ -35,11 +39,11 @@ class Rtnl {
 public:
     Rtnl();
     void set_up(uint32_t ifindex);
-    /// Addresses of the interface, link-local ones left out.
+    /// Addresses that this class gave the interface.
     std::vector<IpPrefix> addresses(uint32_t ifindex);
     void add_address(uint32_t ifindex, const IpPrefix& address);
     void delete_address(uint32_t ifindex, const IpPrefix& address);
-    /// Permanent entries of the interface.
+    /// Permanent entries that this class gave the interface.
     std::vector<Neighbour> neighbours(uint32_t ifindex);
     void replace_neighbour(uint32_t ifindex, const Neighbour& n);
     void delete_neighbour(uint32_t ifindex, const Neighbour& n);
@@ -51,7 +55,8 @@ private:
     Socket socket_;
 };
 
-/// Pure parsers; nullopt when the message is of another kind or malformed.
+/// Pure parsers; nullopt when the message is of another kind or malformed, or the address or
+/// neighbour not ours.
 std::optional<std::pair<uint32_t, IpPrefix>> parse_address(const nlmsghdr* h);
 std::optional<std::pair<uint32_t, Neighbour>> parse_neighbour(const nlmsghdr* h);
 std::optional<IpRoute> parse_route(const nlmsghdr* h);

@@ -34,4 +34,29 @@ BOOST_AUTO_TEST_CASE(ping_tcp_and_jumbo_beside_thunderbolt_net) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// The daemon plans anew when a neighbour goes and comes; what is not its own is not its business.
+BOOST_AUTO_TEST_CASE(what_an_administrator_set_stays) {
+    using namespace e2e;
+    Fabric f;
+    const auto peer = f.address(1);
+    f.host(0).must("ip address add 10.99.0.1/24 dev tbib0 && ip -6 address add fd99::1/64 dev tbib0 nodad && "
+                   "ip neighbour add 10.99.0.2 lladdr 02:00:00:00:00:99 nud permanent dev tbib0");
+    const auto shown = [&] { return f.host(0).must("ip -br address show tbib0; ip neighbour show nud permanent dev tbib0"); };
+    const auto others = [](const std::string& text) {
+        return text.find("10.99.0.1/24") != std::string::npos && text.find("fd99::1/64") != std::string::npos &&
+               text.find("10.99.0.2 lladdr 02:00:00:00:00:99") != std::string::npos;
+    };
+    const auto neighbour = [&] { return shown().find(peer + " lladdr") != std::string::npos; };
+    BOOST_TEST(others(shown()), shown());
+    BOOST_REQUIRE(neighbour());
+    f.lab().unplug(0);
+    BOOST_TEST(tblab::eventually([&] { return !neighbour(); }, std::chrono::seconds(60)));
+    BOOST_TEST(others(shown()), shown());
+    f.lab().plug(0);
+    BOOST_TEST(tblab::eventually(neighbour, std::chrono::seconds(30)));
+    BOOST_TEST(others(shown()), shown());
+    BOOST_TEST(wait_ping(f.host(0), peer));
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -92,6 +92,26 @@ BOOST_AUTO_TEST_CASE(truncated_and_changed_messages_do_no_harm)
     BOOST_TEST(whole < 20000);
 }
 
+BOOST_AUTO_TEST_CASE(addresses_and_neighbours_of_others_are_not_seen)
+{
+    const uint8_t ip[] = {10, 86, 66, 1}, mac[] = {2, 0, 0, 0, 0, 1};
+    for (const int protocol : {-1, 0, 3, int{kProtocol}}) {
+        Request a(RTM_NEWADDR, 0);
+        a.extra<ifaddrmsg>()->ifa_index = 5;
+        a.put(IFA_LOCAL, ip, sizeof ip);
+        Request n(RTM_NEWNEIGH, 0);
+        n.extra<ndmsg>()->ndm_state = NUD_PERMANENT;
+        n.put(NDA_DST, ip, sizeof ip);
+        n.put(NDA_LLADDR, mac, sizeof mac);
+        if (protocol >= 0) {
+            a.put_u8(IFA_PROTO, static_cast<uint8_t>(protocol));
+            n.put_u8(NDA_PROTOCOL, static_cast<uint8_t>(protocol));
+        }
+        BOOST_TEST(parse_address(a.header()).has_value() == (protocol == kProtocol));
+        BOOST_TEST(parse_neighbour(n.header()).has_value() == (protocol == kProtocol));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(routes_of_the_main_table_only)
 {
     Request r(RTM_NEWROUTE, 0);
