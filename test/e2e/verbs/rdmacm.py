@@ -56,8 +56,9 @@ ALONE = (
 # client ends with poll's POLLHUP if the server was first to close; the kernel's rdma_cm joins no
 # group of IPv6 over RoCE v2 (cma_iboe_join_multicast(): ENOTSUPP).
 LIKE_RXE = (
-    ("udpong", "", "timeout 8 udpong -b @ -C 20 -S 1000", "timeout 8 udpong -s @ -C 20 -S 1000"),
-    ("rstream, asynchronous", "", "rstream -b @ -C 20 -S 65536 -T a",
+    ("udpong", "rconnect: No such file or directory", "timeout 8 udpong -b @ -C 20 -S 1000", "timeout 8 udpong -s @ -C 20 -S 1000"),
+    # all has been transferred by then
+    ("rstream, asynchronous", "custom    64k     20", "rstream -b @ -C 20 -S 65536 -T a",
      "rstream -s @ -C 20 -S 65536 -T a"),
     ("mckey, IPv6", "failure joining: Unknown error 524", "timeout 20 mckey -m ff0e::7:7 -b % -C 5",
      "sleep 2; timeout 20 mckey -m ff0e::7:7 -b % -C 5 -s"),
