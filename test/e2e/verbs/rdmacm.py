@@ -56,7 +56,8 @@ ALONE = (
 # client ends with poll's POLLHUP if the server was first to close; the kernel's rdma_cm joins no
 # group of IPv6 over RoCE v2 (cma_iboe_join_multicast(): ENOTSUPP).
 LIKE_RXE = (
-    ("udpong", "rconnect: No such file or directory", "timeout 8 udpong -b @ -C 20 -S 1000", "timeout 8 udpong -s @ -C 20 -S 1000"),
+    ("udpong", "rconnect: No such file or directory", "timeout 8 udpong -b @ -C 20 -S 1000",
+     "timeout 8 udpong -s @ -C 20 -S 1000"),
     # all has been transferred by then
     ("rstream, asynchronous", "custom    64k     20", "rstream -b @ -C 20 -S 65536 -T a",
      "rstream -s @ -C 20 -S 65536 -T a"),
