@@ -362,7 +362,8 @@ def no_memory(lab):
 
 
 STEPS = {"kunit": kunit, "pingpongs": pingpongs, "perftest": perftest, "verified": verified,
-         "many": many, "mpi": message_passing, "network": network, "storage": debug_storage.storage, "loss": loss, "replug": replug,
+         "many": many, "mpi": message_passing, "network": network,
+         "storage": debug_storage.storage, "loss": loss, "replug": replug,
          "killed": killed, "reload": reload, "unbind": unbind, "no_memory": no_memory,
          "pyverbs": suite}
 

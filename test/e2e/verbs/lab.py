@@ -37,8 +37,8 @@ rdma link add rxe0 type rxe netdev rxenet"""
 SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging)|ODEBUG:|Oops|"
                    r"general protection|INFO: (?:task|rcu|trying)|detected stall|rcu.*stall|"
                    r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
-# What the drivers say themselves, but for what is told of every module that is not the kernel's own.
-OWN_WORDS = re.compile(r"tbib(?!.*(?:taints kernel|tainting kernel))")
+# What the drivers say themselves or the core of tbib0, but for what is told of every module that is not the kernel's.
+OWN_WORDS = re.compile(r"\btbib0?: (?!.*(?:taints kernel|tainting kernel))")
 GRAVE = ("emerg", "alert", "crit", "err", "warn")
 
 

@@ -3,7 +3,7 @@
 
 import time
 
-from surface_common import (DEVICE, IDLE_PORT, PORT, RXE_ADDRESS, Wrong, attempt, expect, gid_index,
+from surface_common import (DEVICE, IDLE_PORT, PORT, RXE_ADDRESS, SAID, Wrong, attempt, expect, gid_index,
                             own_address, pingpong, program, rdma, read, rxe, sh, until)
 from surface_resource import owned
 
