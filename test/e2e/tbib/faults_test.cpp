@@ -176,7 +176,10 @@ BOOST_AUTO_TEST_CASE(rmmod_rdma_rxe) {
     far_bw.kill();
     far_rping.kill();
     const auto p = pings.wait(30s);
-    BOOST_TEST(p.out.find(" 0% packet loss") != std::string::npos, p.out);
+    const std::string drops = "ip -s -s link show tbib0; ethtool -S tbib0 | grep -v ' 0$'; dmesg | grep -E 'tbib|thunderbolt'";
+    BOOST_TEST_MESSAGE(p.out + f.host(0).must(drops) + f.host(1).must(drops));
+    BOOST_TEST(p.out.find(" 0% packet loss") != std::string::npos,
+               p.out + f.host(0).must(drops) + f.host(1).must(drops));
     const auto after = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
     BOOST_TEST(before == after);
     check_data(f, "-n 100");
