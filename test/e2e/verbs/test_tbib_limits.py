@@ -274,6 +274,9 @@ class OthersLimitTest(PyverbsAPITestCase):
             yield used
         finally:
             write(f"{root}/cgroup.procs", str(os.getpid()))
+            # limits of a group that is gone stay in the kernel's list of the device, which dies of them when
+            # the device goes; rxe's too
+            write(f"{folder}/rdma.max", f"{self.dev_name} hca_handle=max hca_object=max")
             os.rmdir(folder)
 
     def not_another(self, make):
