@@ -429,8 +429,7 @@ bool tbib_qp_unroutable(struct tbib_qp *qp, u64 now)
 	tbib_qp_stalled(qp, false, now);
 	if (qp->service != TBIB_RC)
 		return tbib_qp_drop_ud(qp);
-	if (!qp->comp.ack_deadline && qp->attr.timeout &&
-		 tbib_req_ready(qp))
+	if (!qp->comp.ack_deadline && qp->attr.timeout && tbib_req_ready(qp))
 		qp->comp.ack_deadline = now + TBIB_TIMER_SLACK *
 			tbib_timeout_ns(qp->attr.timeout);
 	return false;

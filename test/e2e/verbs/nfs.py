@@ -46,6 +46,6 @@ def suite(lab, table, _):
     attempt(table, "cable out for 5 s, read again", replugged)
     step("unmount, mount, read again",
          f"cd / && umount {MOUNT} && ({CLIENT}) && {READ.format(mount=MOUNT)}", timeout=180)
-    step("the server's copy", f"cd /srv/share && sha256sum -c --quiet sums", 0)
+    step("the server's copy", "cd /srv/share && sha256sum -c --quiet sums", 0)
     step("unmount", f"cd / && umount {MOUNT}")
     kernel_row(lab, table)
