@@ -445,6 +445,9 @@ void tbib_flink_tick(struct tbib_priv *priv)
 			continue;
 		if (time_after(jiffies, READ_ONCE(fl->heard) + TBIB_SILENCE)) {
 			WRITE_ONCE(fl->heard, jiffies);
+			if (fl->joined)
+				pr_info("tbib: link %u: nothing heard for %u s\n",
+					fl->id, TBIB_SILENCE / HZ);
 			tbib_link_restart(fl->link);
 			continue;
 		}

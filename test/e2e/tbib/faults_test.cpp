@@ -94,6 +94,22 @@ BOOST_AUTO_TEST_CASE(cable_out_for_five_seconds) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// What a host that hangs looks like from the other end: the cable is in, and nothing comes.
+BOOST_AUTO_TEST_CASE(silent_peer) {
+    Fabric f;
+    tblab::FaultSpec fault;
+    fault.drop = 1;
+    f.lab().emulator().set_fault(f.lab().cable(0), tblab::Direction::a_to_b, fault);
+    BOOST_TEST(tblab::eventually([&] { return f.port_state(0) != "ACTIVE" && f.port_state(1) != "ACTIVE"; }, 10s));
+    BOOST_TEST(tblab::eventually([&] { return !f.host(1).must("dmesg | grep 'tbib: link .*: nothing heard for 3 s'; exit 0").empty(); }, 5s));
+    std::this_thread::sleep_for(5s);
+    f.lab().emulator().set_fault(f.lab().cable(0), tblab::Direction::a_to_b, tblab::FaultSpec{});
+    BOOST_TEST(f.wait_active(20s));
+    BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), f.address(1), 3) == 0; }, 10s));
+    check_data(f, "-n 100");
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_CASE(daemon_restarts_and_dies_during_traffic) {
     Fabric f;
     auto pings = f.host(0).start("ping -O -D -i 0.05 -c 200 -W 5 " + f.address(1) + " | grep -v 'bytes from'");
