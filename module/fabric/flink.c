@@ -246,13 +246,13 @@ static int link_up(struct tbib_link *link)
 		fl->trunk = NULL;
 		goto out;
 	}
-	fl->heard = jiffies;
+	fl->quiet = 0;
 	fl->sent = jiffies;
 	fl->open = false;
 	fl->up = true;
 	trunk_rate(fl->trunk);
 	tbib_trunk_join(fl->trunk, fl);
-	mod_delayed_work(system_percpu_wq, &priv->tick, HZ / 4);
+	mod_delayed_work(system_percpu_wq, &priv->tick, TBIB_TICK);
 	link_event(fl);
 out:
 	mutex_unlock(&priv->mutex);
@@ -443,11 +443,12 @@ void tbib_flink_tick(struct tbib_priv *priv)
 	list_for_each_entry(fl, &priv->links, list) {
 		if (!fl->up || fl->ring[0].stopping)
 			continue;
-		if (time_after(jiffies, READ_ONCE(fl->heard) + TBIB_SILENCE)) {
-			WRITE_ONCE(fl->heard, jiffies);
+		WRITE_ONCE(fl->quiet, fl->quiet + 1);
+		if (fl->quiet > TBIB_SILENCE) {
+			WRITE_ONCE(fl->quiet, 0);
 			if (fl->joined)
 				pr_info("tbib: link %u: nothing heard for %u s\n",
-					fl->id, TBIB_SILENCE / HZ);
+					fl->id, TBIB_SILENCE / TBIB_TICKS_PER_S);
 			tbib_link_restart(fl->link);
 			continue;
 		}

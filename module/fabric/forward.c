@@ -13,7 +13,7 @@
 #include "priv.h"
 
 #define FWD_AGE_NS	(10 * NSEC_PER_MSEC)
-#define FWD_PATIENT_NS	(100 * NSEC_PER_MSEC)	/* flow_stale() */
+#define FWD_PATIENT_NS	NSEC_PER_SEC	/* flow_stale() */
 #define FWD_MARK_NS	(FWD_AGE_NS / 4)
 #define FWD_MIN_LIMIT	(4 * TBIB_TRAIN_FRAMES)
 #define FWD_QUANTUM	TBIB_TRAIN_FRAMES
@@ -168,22 +168,40 @@ static struct tbib_fwd *flow_take(struct tbib_fwd_queue *q,
 		flow->deficit = 0;
 		list_del(&flow->active);
 		WRITE_ONCE(q->n_active, q->n_active - 1);
+		if (!q->n_active)
+			q->blocked_at = 0;
 	}
 	return f;
 }
 
 /*
+ * tbib_fwd_blocked() - the trunk can send no more for now
+ * What waits from here on waits for the trunk, and not for this CPU: only that
+ * makes it too old. tx lock held.
+ */
+void tbib_fwd_blocked(struct tbib_fwd_queue *q, u64 now)
+{
+	if (!READ_ONCE(q->n_active))
+		return;
+	spin_lock(&q->lock);
+	if (q->n_active && !q->blocked_at)
+		q->blocked_at = now;
+	spin_unlock(&q->lock);
+}
+
+/*
  * Too old to be sent? A train with nothing behind it has not met congestion: it
  * waited for this CPU or for a cable that is coming back, so it gets more time.
- * So does a multicast, which nobody repairs (ADR 4).
+ * So does a multicast, which nobody repairs (ADR 4 and 6).
  */
-static bool flow_stale(const struct tbib_fwd_flow *flow, u64 now)
+static bool flow_stale(const struct tbib_fwd_queue *q,
+		       const struct tbib_fwd_flow *flow, u64 now)
 {
 	const struct tbib_fwd *f = flow->head;
 	bool patient = !f->next || f->dlid == TBIB_LID_MCAST;
 	u64 age = patient ? FWD_PATIENT_NS : FWD_AGE_NS;
 
-	return flow->head->at + age < now;
+	return q->blocked_at && max(f->at, q->blocked_at) + age < now;
 }
 
 /* deficit round robin; what is too old goes to @old */
@@ -196,7 +214,7 @@ static struct tbib_fwd *fwd_next(struct tbib_fwd_queue *q, u64 now,
 
 		flow = list_first_entry(&q->active, struct tbib_fwd_flow,
 					active);
-		if (flow_stale(flow, now)) {
+		if (flow_stale(q, flow, now)) {
 			s32 deficit = flow->deficit;
 
 			f = flow_take(q, flow);
@@ -227,7 +245,7 @@ void tbib_fwd_age(struct tbib_trunk *tr, u64 now)
 
 		spin_lock_bh(&q->lock);
 		list_for_each_entry_safe(flow, tmp, &q->active, active)
-			while (flow->head && flow_stale(flow, now)) {
+			while (flow->head && flow_stale(q, flow, now)) {
 				struct tbib_fwd *f = flow_take(q, flow);
 
 				f->next = old;

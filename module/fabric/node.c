@@ -10,7 +10,6 @@
 #include <linux/slab.h>
 #include "priv.h"
 
-#define TICK		(HZ / 4)
 #define BLANK_AFTER	(10 * HZ)	/* a replugged cable is back in about 7 s */
 
 struct tbib_node *tbib_the_node;
@@ -186,7 +185,7 @@ static void tick_work(struct work_struct *work)
 	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
 		more |= trunk_tick(priv->trunk[i]);
 	if (more)
-		schedule_delayed_work(&priv->tick, TICK);
+		schedule_delayed_work(&priv->tick, TBIB_TICK);
 	mutex_unlock(&priv->mutex);
 }
 

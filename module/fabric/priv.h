@@ -111,7 +111,7 @@ struct tbib_flink {
 	bool joined;
 	bool open;
 	u8 n_ring;
-	unsigned long heard;		/* jiffies; NAPI writes */
+	u32 quiet;		/* ticks since a frame came; NAPI clears it */
 	unsigned long sent;		/* jiffies; tx_lock */
 	u32 cookie_mine, cookie_peer;
 	struct tbib_fring ring[TBIB_LINK_RINGS];
@@ -155,6 +155,7 @@ struct tbib_fwd_queue {
 	u32 frames;
 	u32 limit;		/* frames; 2 ms of the trunk's rate */
 	u32 turn;		/* local sources count as one source */
+	u64 blocked_at;		/* ns; the trunk could not send what waits; 0 = could */
 	struct tbib_fwd_flow *flow;	/* by source LID */
 };
 
@@ -182,7 +183,7 @@ struct tbib_trunk {
 	bool blanked;		/* unacked trains were withdrawn */
 	bool stuck;		/* peer acks nothing: links leave; priv->mutex */
 	u32 una_seen[TBIB_LANES];	/* oldest unacked, as of the last tick */
-	unsigned long una_at[TBIB_LANES];	/* jiffies when it moved last */
+	u32 una_ticks[TBIB_LANES];	/* since it moved, or had no need to */
 	struct tbib_lane_queue lane[TBIB_LANES];
 
 	spinlock_t tx_lock ____cacheline_aligned_in_smp; /* guards the tx half */
@@ -233,7 +234,15 @@ struct tbib_lft {
 };
 
 #define TBIB_ROUTE_MCAST	16
-#define TBIB_SILENCE		(3 * HZ)	/* of a peer, before its link restarts */
+/*
+ * Of a peer, in ticks, before its link restarts. A host may stand still for
+ * seconds (firmware, a hypervisor, a driver that does not sleep) and go on as
+ * if nothing had been; a link that restarts loses what UC and UD have under
+ * way. Ticks and not time, for we may have stood still ourselves.
+ */
+#define TBIB_TICKS_PER_S	4
+#define TBIB_TICK		(HZ / TBIB_TICKS_PER_S)
+#define TBIB_SILENCE		(10 * TBIB_TICKS_PER_S)
 
 /** struct tbib_route - a route as tbibd gave it */
 struct tbib_route {
@@ -379,6 +388,7 @@ int tbib_fwd_queue_init(struct tbib_fwd_queue *q);
 void tbib_fwd_queue_exit(struct tbib_fwd_queue *q);
 void tbib_fwd_queue_rate(struct tbib_fwd_queue *q, u32 mbps);
 void tbib_fwd_age(struct tbib_trunk *tr, u64 now);
+void tbib_fwd_blocked(struct tbib_fwd_queue *q, u64 now);
 struct tbib_train *tbib_fwd_pull(struct tbib_trunk *tr, unsigned int lane,
 				 bool idle);
 bool tbib_fwd_train(struct tbib_trunk *in, struct tbib_trunk *out,

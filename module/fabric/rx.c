@@ -277,7 +277,7 @@ static int poll_ring(struct tbib_trunk *tr, struct tbib_fring *fr, int max,
 	} while (n == TBIB_RX_BATCH && work < max);
 	tr->poll_pool = NULL;
 	if (work) {
-		WRITE_ONCE(fr->fl->heard, jiffies);
+		WRITE_ONCE(fr->fl->quiet, 0);
 		tr->ack_slot = fr->slot;
 	}
 	return work;

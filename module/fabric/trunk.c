@@ -329,7 +329,7 @@ void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl)
 	fl->joined = true;
 	if (!tr->n_joined++)
 		for (i = 0; i < TBIB_LANES; i++)
-			tr->una_at[i] = jiffies;
+			tr->una_ticks[i] = 0;
 	tbib_trunk_resume(tr);
 	tbib_mgmt_send(fl, NULL, 0);
 }
@@ -360,9 +360,11 @@ static bool no_progress(struct tbib_trunk *tr)
 		/* while all cables are out nobody could ack */
 		if (tr->down_since || lane->una == lane->next_seq ||
 		    lane->una != tr->una_seen[l])
-			tr->una_at[l] = jiffies;
+			tr->una_ticks[l] = 0;
+		else
+			tr->una_ticks[l]++;
 		tr->una_seen[l] = lane->una;
-		stuck |= time_after(jiffies, tr->una_at[l] + TBIB_SILENCE);
+		stuck |= tr->una_ticks[l] > TBIB_SILENCE;
 	}
 	tbib_trunk_unlock(tr);
 	return stuck;

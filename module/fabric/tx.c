@@ -201,11 +201,23 @@ static bool wait_when_tight(struct tbib_trunk *tr, bool again)
 	return tight;
 }
 
+/* whoever is left waits for the trunk, or @out: for a cable */
+static void trunk_blocked(struct tbib_trunk *tr, u64 now, bool out)
+{
+	u32 l;
+
+	for (l = 0; l < TBIB_LANES; l++) {
+		tbib_fwd_blocked(&tr->lane[l].fwd, now);
+		if (!out)
+			tbib_source_mark_stalled(tr, l);
+	}
+}
+
 /* tbib_trunk_run_locked() - send what may be sent; tx lock, rcu_read_lock */
 void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 {
 	struct tbib_priv *priv = tr->priv;
-	u32 left = RUN_BUDGET, n, l;
+	u32 left = RUN_BUDGET, n;
 	bool tight;
 
 	if (tr->index == TBIB_TRUNK_NULL) {
@@ -217,8 +229,10 @@ void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 		return;
 	}
 	tr->retry_at = 0;
-	if (!tr->tx.lane[TBIB_LANE_EXPRESS].rings)
+	if (!tr->tx.lane[TBIB_LANE_EXPRESS].rings) {
+		trunk_blocked(tr, now, true);
 		return;		/* all cables are out: what waits, waits */
+	}
 	/*
 	 * The NHI goes on while we post: what it has consumed meanwhile is
 	 * room, without waiting for a timer or for the peer.
@@ -232,8 +246,7 @@ void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 	if (!left)
 		tbib_trunk_want(tr);
 	else
-		for (l = 0; l < TBIB_LANES; l++)
-			tbib_source_mark_stalled(tr, l);
+		trunk_blocked(tr, now, false);
 	tbib_trunk_timer(tr, now);
 }
 

@@ -165,4 +165,24 @@ BOOST_AUTO_TEST_CASE(clones_are_refused_until_one_is_renamed) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// What is on its way through a host that does nothing for a while goes on with it: UC repairs nothing (ADR 6).
+BOOST_AUTO_TEST_CASE(the_middle_stands_still) {
+    FabricOptions o;
+    o.hosts = 3;
+    Fabric f(o);
+    const std::string pingpong = "ibv_uc_pingpong -d tbib0 -g 1 -c -n 5000 ";
+    auto server = f.host(0).start(pingpong);
+    auto client = f.host(2).start("sleep 1; " + pingpong + f.address(0));
+    int stops = 0;
+    for (; (stops < 5 || client.running()) && stops < 60; ++stops) {
+        std::this_thread::sleep_for(1s);
+        f.host(1).stand_still(400ms);
+    }
+    BOOST_TEST(client.wait(30s).rc == 0);
+    BOOST_TEST(server.wait(30s).rc == 0);
+    BOOST_TEST_MESSAGE(stops << " stops");
+    BOOST_TEST(f.counter(1, "transit_drops") == 0U);
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -148,6 +149,19 @@ void Guest::kill()
 {
     std::lock_guard lock(mutex_);
     process_.kill();
+}
+
+void Guest::stand_still(std::chrono::milliseconds time)
+{
+    std::unique_lock lock(mutex_);
+    const pid_t pid = process_.pid();
+    lock.unlock();
+    if (pid <= 0) {
+        throw LabError(name() + ": " + state());
+    }
+    ::kill(pid, SIGSTOP);
+    std::this_thread::sleep_for(time);
+    ::kill(pid, SIGCONT);
 }
 
 bool Guest::running() const

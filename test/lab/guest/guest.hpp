@@ -82,6 +82,8 @@ class Guest {
     bool running() const;
     /** As if the power cord were pulled. */
     void kill();
+    /** The host does nothing for that long, and then goes on; clocks go on meanwhile. @throws LabError */
+    void stand_still(std::chrono::milliseconds time);
     /** Presses the reset button; call wait_ready() afterwards. @throws LabError */
     void reset();
 
