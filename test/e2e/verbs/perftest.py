@@ -23,8 +23,6 @@ MOST_INLINE = 512
 SHARED = ("send",)
 # the shell's word for a segmentation fault
 CRASHED = 128 + 11
-# for who came too early
-MORE_CHANCES = 5
 
 
 def command(program, options):
@@ -143,13 +141,10 @@ def came_too_early(wanted, result):
 
 
 def run_all(lab, cases):
-    """
-    Results in order, and how many had another chance; who came too early has some more: on a
-    machine that is short of time, three in a row have come too early.
-    """
+    """Results in order, and how many had another chance; who came too early has two more."""
     results = list(run_pairs(lab, cases))
     again = 0
-    for _ in range(MORE_CHANCES):
+    for _ in range(2):
         early = [i for i, result in enumerate(results) if came_too_early(cases[i], result)]
         again += len(early)
         for i, result in zip(early, run_pairs(lab, [cases[i] for i in early]) if early else ()):
