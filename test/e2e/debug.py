@@ -19,6 +19,7 @@ import pyverbs
 import rdmacm
 import scale
 from lab import GUEST_FOLDER, SPLAT, Lab, VerbsError, attempt, is_complaint
+from perftest import client_of
 from table import Table
 
 # A report ends with "end trace", or after so many lines.
@@ -175,7 +176,7 @@ def perftest(lab):
     for command in PERFTEST:
         name, _, options = command.partition(" ")
         command = f"{name} -d tbib0 -F {options}"
-        yield name[3:] + " " + options, lambda c=command: lab.pair(c, c + " @")
+        yield name[3:] + " " + options, lambda c=command: lab.pair(c, client_of(c))
 
 
 def verified(lab):

@@ -28,7 +28,7 @@ def failure_lines(result):
 
 
 def run_pairs(lab, cases, server=0, client=1):
-    """Yields a result a case, in order; one that was not reached counts as failed."""
+    """A result for each case, in order; one that was not reached counts as failed."""
     address = lab.address(server)
     path = os.path.join(lab.folder, "cases.json")
     with open(path, "w", encoding="utf-8") as stream:
