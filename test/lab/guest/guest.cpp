@@ -12,6 +12,8 @@
 #include <sstream>
 #include <thread>
 
+#include "test/lab/guest/tsc.hpp"
+
 namespace tblab {
 namespace fs = std::filesystem;
 namespace {
@@ -80,12 +82,16 @@ std::vector<std::string> Guest::command_line() const
     const std::string id = fmt::format("74626c61620000000000{:012x}", config_.index + 1);
     const std::string uuid = fmt::format("74626c61-6200-0000-0000-{:012x}", config_.index + 1);
     // On a busy host an emulated timer is late: the kernel must neither panic about it at boot
-    // (no_timer_check) nor give the TSC up for a clock that traps at each reading
-    // (tsc=reliable).
+    // (no_timer_check), nor give the TSC up for a clock that traps at each reading
+    // (tsc=reliable), nor measure by it how fast the TSC runs (tsc_early_khz): guests have been
+    // seen whose time ran five times too fast.
     std::string append = fmt::format(
         "console=ttyS0 quiet log_buf_len=8M panic=0 mitigations=off cryptomgr.notests no_timer_check "
         "tsc=reliable tblab.host={} tblab.id={} tblab.boot={}",
         config_.name, id, config_.boot == Boot::fast ? "fast" : "systemd");
+    if (const unsigned long khz = tsc_khz()) {
+        append += fmt::format(" tsc_early_khz={}", khz);
+    }
     if (!config_.modules.empty()) {
         append += " tblab.modules=" + join(config_.modules, ',');
     }

@@ -7,6 +7,8 @@
 
 #include <chrono>
 
+#include "test/lab/guest/tsc.hpp"
+
 using namespace std::chrono_literals;
 using tblab::Lab;
 using tblab::LabError;
@@ -63,6 +65,20 @@ BOOST_AUTO_TEST_CASE(a_guest_obeys)
     guest.wait_ready();
     BOOST_TEST(guest.must("hostname") == "h0\n");
     BOOST_TEST(lab.report().find("h0 kernel log") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_is_told_how_fast_its_clock_runs)
+{
+    Lab lab({.hosts = 1});
+    lab.wait_ready();
+    // in MHz; the kernel says it a second time if it has found another one for the processor
+    const auto told = lab.host(0).must("dmesg | sed -n 's/.*tsc: Detected \\([0-9.]*\\) MHz.*/\\1/p' "
+                                       "| tail -n 1");
+    BOOST_TEST_REQUIRE(tblab::tsc_khz() != 0U);
+    BOOST_TEST(std::stod(told) * 1000 == static_cast<double>(tblab::tsc_khz()),
+               boost::test_tools::tolerance(0.001));
+    // which is right with luck only on a busy host
+    BOOST_TEST(lab.host(0).must("dmesg | grep -c 'tsc: .*reference calibration' || true") == "0\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_kernel_panic_is_told)
