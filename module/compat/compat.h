@@ -65,4 +65,11 @@ typedef int tbib_cqe_count_t;
 #define TBIB_NS_DMA_BUF DMA_BUF
 #endif
 
+/* the newer name of what an importer is told by */
+#ifdef TBIB_HAVE_DMABUF_INVALIDATE
+#define TBIB_DMABUF_MOVED invalidate_mappings
+#else
+#define TBIB_DMABUF_MOVED move_notify
+#endif
+
 #endif

@@ -38,6 +38,8 @@ file() {
 	has SYSTEM_PERCPU_WQ linux/workqueue.h 'system_percpu_wq;'
 	has IMPORT_NS_STRING linux/module.h \
 		'define MODULE_IMPORT_NS\(ns\) +MODULE_INFO\(import_ns, ns\)'
+	has DMABUF_INVALIDATE linux/dma-buf.h \
+		'\(\*invalidate_mappings\)\(struct dma_buf_attachment'
 	has HRTIMER_SETUP linux/hrtimer.h 'void hrtimer_setup\('
 
 	# thunderbolt: 7.2 dropped the id argument and the PCI device

@@ -137,6 +137,7 @@ struct tbib_mem {
 	u64 va;
 	u32 len;
 	u32 rkey;
+	u32 access;		/* for the host: that it was checked for */
 };
 
 #define TBIB_ACC_LOCAL_WRITE	0x1	/* same as enum ib_access_flags */

@@ -277,8 +277,8 @@ static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
 
 /*
  * tbib_cq_add() - append a completion of @q; its lock is held
- * A full queue loses the completion and raises CQ_ERR once (IBTA 11.6.3.1);
- * its QPs stop.
+ * A full queue loses the completion and raises CQ_ERR (IBTA 11.6.3.1), once
+ * until it has room again; its QPs stop.
  */
 void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		 const struct tbib_cqe *c)
@@ -296,6 +296,9 @@ void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		cq->overflow = true;
 		goto out;
 	}
+	/* there is room once more: the next loss is told again */
+	if (unlikely(cq->overflow))
+		cq->overflow = false;
 	slot = tbib_queue_slot(&cq->q, cq->q.index);
 	if (cq->user)
 		fill_user_wc(slot, q, c);

@@ -225,6 +225,8 @@ struct tbib_mr_map {
  * @valid: keys work (FRWR: between REG_MR and invalidation)
  * @page: kernel address of each page of 1 << @shift bytes
  * @page_off: bytes before the region in its first page
+ * @spare: FRWR: a second table, which map_mr_sg fills; the next REG_MR takes it
+ * @mapped: FRWR: it has been filled, with @n_mapped of @max_pages
  * @map: per NHI slot; RCU for readers, guarded by the table's mutex
  */
 struct tbib_mr {
@@ -244,11 +246,15 @@ struct tbib_mr {
 	u64 length;
 	u32 page_off;
 	u32 n_pages;
+	u32 n_mapped;
 	u32 max_pages;
 	atomic_t windows;
 	void **page;
+	void **spare;
+	bool mapped;
 	struct ib_umem *umem;
 	struct dma_buf *dmabuf;
+	struct dma_buf_attachment *attach;	/* to @dmabuf */
 	struct iosys_map vmap;	/* of @dmabuf */
 	struct list_head on_nhis;
 	struct tbib_mr_map __rcu *map[TBIB_MAX_NHI];
@@ -576,6 +582,8 @@ struct ib_mr *tbib_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length,
 				      u64 iova, int fd, int access,
 				      TBIB_DMAH_PARAM
 				      struct uverbs_attr_bundle *attrs);
+struct ib_mr *tbib_mr_dmabuf_reg(struct ib_pd *pd, struct dma_buf *buf,
+				 u64 offset, u64 length, u64 iova, int access);
 void tbib_mr_dmabuf_release(struct tbib_mr *mr);
 
 /* mr_map.c */

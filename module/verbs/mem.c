@@ -400,6 +400,7 @@ u8 tbib_mem_get(struct tbib_qp *core, u32 rkey, u64 va, u32 len, u32 access,
 	m->va = va;
 	m->len = len;
 	m->rkey = rkey;
+	m->access = access;
 	return TBIB_OK;
 }
 
@@ -413,10 +414,24 @@ void tbib_mem_put(struct tbib_qp *core, struct tbib_mem *m)
 	m->mw = NULL;
 }
 
-/* between these two no window is taken away; QP lock held */
-static bool mem_enter(const struct tbib_mem *m)
+/*
+ * mem_granted() - what rereg_mr may have taken since the message began
+ * A window's own rights do not change, nor do those of its region before it is
+ * unbound.
+ */
+static bool mem_granted(const struct tbib_vqp *q, const struct tbib_mem *m)
 {
-	return !m->mw || tbib_mw_enter(m->mw, m->binding);
+	const struct tbib_mr *mr = m->mr;
+
+	return m->mw || (READ_ONCE(mr->pd) == q->pd &&
+			 (READ_ONCE(mr->access) & m->access) == m->access);
+}
+
+/* between these two no window is taken away; QP lock held */
+static bool mem_enter(const struct tbib_vqp *q, const struct tbib_mem *m)
+{
+	return mem_granted(q, m) &&
+	       (!m->mw || tbib_mw_enter(m->mw, m->binding));
 }
 
 static void mem_leave(const struct tbib_mem *m)
@@ -430,7 +445,7 @@ u8 tbib_mem_read(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 {
 	bool ok;
 
-	if (!mem_enter(m))
+	if (!mem_enter(core_to_vqp(core), m))
 		return TBIB_REM_ACCESS_ERR;
 	ok = mr_read(m->mr, m->rkey, m->va + off, len, dst);
 	mem_leave(m);
@@ -445,7 +460,8 @@ u8 tbib_mem_read_raw(struct tbib_qp *core, const struct tbib_mem *m,
 	u8 status;
 
 	/* a frame that waits or is repeated would outlive the window */
-	if (!m->mw && raw_direct(t, m->mr, m->rkey, m->va + off, len))
+	if (!m->mw && mem_granted(q, m) &&
+	    raw_direct(t, m->mr, m->rkey, m->va + off, len))
 		return TBIB_OK;
 	page = raw_page(q, t);
 	if (!page)
@@ -461,7 +477,7 @@ u8 tbib_mem_write(struct tbib_qp *core, const struct tbib_mem *m, u32 off,
 	bool ok = true;
 	u32 i;
 
-	if (!mem_enter(m))
+	if (!mem_enter(core_to_vqp(core), m))
 		return TBIB_REM_ACCESS_ERR;
 	for (i = 0; i < p->n && ok; i++) {
 		ok = mr_write(m->mr, m->rkey, va, p->piece[i].len,
@@ -508,7 +524,7 @@ u8 tbib_mem_atomic(struct tbib_qp *core, const struct tbib_mem *m,
 
 	if (m->va & 7)
 		return TBIB_REM_INV_REQ_ERR;	/* IBTA 9.4.5.1 */
-	if (!mem_enter(m))
+	if (!mem_enter(core_to_vqp(core), m))
 		return TBIB_REM_ACCESS_ERR;
 	status = mr_atomic(m, what, swap_add, compare, orig);
 	mem_leave(m);

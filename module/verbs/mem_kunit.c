@@ -531,6 +531,123 @@ static void fast_registration_comes_and_goes(struct kunit *test)
 	tbib_mem_put(&s->q->core, &old);
 }
 
+/* Pages of region @r from @off on, as map_mr_sg gets them. */
+static void map_pages(struct kunit *test, struct tbib_mr *mr, u32 r, u32 off)
+{
+	struct scene *s = test->priv;
+	struct scatterlist sg[2];
+	u32 i;
+
+	sg_init_table(sg, ARRAY_SIZE(sg));
+	for (i = 0; i < ARRAY_SIZE(sg); i++) {
+		sg_dma_address(&sg[i]) = (uintptr_t)s->page[r][i] +
+					 (i ? 0 : off);
+		sg_dma_len(&sg[i]) = PAGE_SIZE - (i ? 0 : off);
+	}
+	mr->ib.page_size = PAGE_SIZE;
+	KUNIT_ASSERT_EQ(test, 2, tbib_map_mr_sg(&mr->ib, sg, 2, NULL));
+}
+
+/* iser maps anew before it posts what invalidates; a peer may come between */
+static void fast_registration_keeps_its_pages(struct kunit *test)
+{
+	struct scene *s = test->priv;
+	struct tbib_mem m;
+	struct tbib_mr *mr;
+	u32 key;
+
+	mr = to_tbib_mr(tbib_alloc_mr(&s->pd, IB_MR_TYPE_MEM_REG, 2));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mr);
+	key = mr->key;
+	map_pages(test, mr, 0, 0);
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_mr_reg(s->q, mr, key, IB_ACCESS_REMOTE_READ));
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_mem_get(&s->q->core, key, mr->iova, mr->length,
+				     IB_ACCESS_REMOTE_READ, &m));
+	map_pages(test, mr, 1, 512);
+	KUNIT_EXPECT_EQ(test, TBIB_OK,
+			tbib_mem_read(&s->q->core, &m, 0, m.len, s->buf));
+	KUNIT_EXPECT_EQ(test, m.len, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_MEMEQ(test, s->buf, s->page[0][0], PAGE_SIZE);
+	KUNIT_EXPECT_MEMEQ(test, s->buf + PAGE_SIZE, s->page[0][1], PAGE_SIZE);
+	tbib_mem_put(&s->q->core, &m);
+
+	KUNIT_EXPECT_EQ(test, TBIB_OK, tbib_mr_invalidate(s->q, key, false));
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_mr_reg(s->q, mr, key, IB_ACCESS_REMOTE_READ));
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_mem_get(&s->q->core, key, mr->iova, mr->length,
+				     IB_ACCESS_REMOTE_READ, &m));
+	KUNIT_EXPECT_EQ(test, TBIB_OK,
+			tbib_mem_read(&s->q->core, &m, 0, m.len, s->buf));
+	KUNIT_EXPECT_EQ(test, m.len, 2 * PAGE_SIZE - 512);
+	KUNIT_EXPECT_MEMEQ(test, s->buf, s->page[1][0] + 512, PAGE_SIZE - 512);
+	tbib_mem_put(&s->q->core, &m);
+	KUNIT_EXPECT_EQ(test, 0, tbib_dereg_mr(&mr->ib, NULL));
+}
+
+/* ---- rights that go while a message is in progress ----------------------- */
+
+static void expect_refused(struct kunit *test, const struct tbib_mem *m)
+{
+	struct tbib_train *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	struct scene *s = test->priv;
+	struct tbib_payload p = {
+		.piece = { { .data = s->buf, .len = 8 } }, .n = 1, .len = 8,
+	};
+	struct tbib_qp *qp = &s->q->core;
+	u64 orig;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	tbib_train_init(t, 1, 2, 3, 0);
+	KUNIT_EXPECT_EQ(test, TBIB_REM_ACCESS_ERR,
+			tbib_mem_read(qp, m, 0, 8, s->buf));
+	KUNIT_EXPECT_EQ(test, TBIB_REM_ACCESS_ERR,
+			tbib_mem_write(qp, m, 0, &p, true));
+	KUNIT_EXPECT_EQ(test, TBIB_REM_ACCESS_ERR,
+			tbib_mem_atomic(qp, m, TBIB_ATOMIC_ADD, 1, 0, &orig));
+	KUNIT_EXPECT_EQ(test, t->n_raw, 0);
+}
+
+static void rereg_takes_rights_at_once(struct kunit *test)
+{
+	const u32 all = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ |
+			IB_ACCESS_REMOTE_ATOMIC;
+	struct scene *s = test->priv;
+	struct tbib_mr *mr = s->mr[REGIONS - 1];
+	struct ib_umem umem = { .writable = 1 };
+	const u32 before = mr->access;
+	struct tbib_mem m;
+
+	mr->umem = &umem;
+	KUNIT_ASSERT_EQ(test, TBIB_OK,
+			tbib_mem_get(&s->q->core, mr->key, mr->iova, 8, all,
+				     &m));
+	KUNIT_EXPECT_NULL(test, tbib_rereg_user_mr(&mr->ib, IB_MR_REREG_ACCESS,
+						   0, 0, 0,
+						   IB_ACCESS_LOCAL_WRITE,
+						   &s->pd, NULL));
+	expect_refused(test, &m);
+	KUNIT_EXPECT_NULL(test, tbib_rereg_user_mr(&mr->ib, IB_MR_REREG_ACCESS |
+						   IB_MR_REREG_PD, 0, 0, 0,
+						   before, &s->other_pd, NULL));
+	expect_refused(test, &m);
+	KUNIT_EXPECT_NULL(test, tbib_rereg_user_mr(&mr->ib, IB_MR_REREG_PD,
+						   0, 0, 0, 0, &s->pd, NULL));
+	KUNIT_EXPECT_EQ(test, TBIB_OK,
+			tbib_mem_read(&s->q->core, &m, 0, 8, s->buf));
+	/* whoever binds a window meanwhile keeps the rights as they are */
+	atomic_inc(&mr->windows);
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(
+			tbib_rereg_user_mr(&mr->ib, IB_MR_REREG_ACCESS, 0, 0, 0,
+					   0, &s->pd, NULL)));
+	KUNIT_EXPECT_EQ(test, mr->access, before);
+	atomic_dec(&mr->windows);
+	tbib_mem_put(&s->q->core, &m);
+	mr->umem = NULL;
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(gathers_lists),
 	KUNIT_CASE(scatters_to_lists),
@@ -541,6 +658,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(atomics_reach_aligned_words),
 	KUNIT_CASE(raw_frames_are_the_bytes),
 	KUNIT_CASE(fast_registration_comes_and_goes),
+	KUNIT_CASE(fast_registration_keeps_its_pages),
+	KUNIT_CASE(rereg_takes_rights_at_once),
 	{}
 };
 

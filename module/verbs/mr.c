@@ -68,6 +68,7 @@ int tbib_mr_publish(struct tbib_mr *mr)
 void tbib_mr_free(struct tbib_mr *mr)
 {
 	kvfree(mr->page);
+	kvfree(mr->spare);
 	kfree_rcu(mr, rcu);
 }
 
@@ -206,6 +207,23 @@ static bool writes(u32 access)
 			 IB_ACCESS_REMOTE_ATOMIC);
 }
 
+/* A window that is bound meanwhile has seen the new rights, or is seen here. */
+static struct ib_mr *rereg_in_place(struct tbib_mr *mr, struct ib_pd *pd,
+				    u32 access)
+{
+	u32 old_access = mr->access;
+	struct ib_pd *old_pd = mr->pd;
+
+	WRITE_ONCE(mr->pd, pd);
+	WRITE_ONCE(mr->access, access);
+	smp_mb();	/* pairs with tbib_mw_bind() */
+	if (!atomic_read(&mr->windows))
+		return NULL;
+	WRITE_ONCE(mr->pd, old_pd);
+	WRITE_ONCE(mr->access, old_access);
+	return ERR_PTR(-EBUSY);
+}
+
 /*
  * IBTA 11.2.8.5. Other rights and another PD are changed in place, and the keys
  * stay; other memory, or memory that was pinned for reading only, makes a new
@@ -226,11 +244,8 @@ struct ib_mr *tbib_rereg_user_mr(struct ib_mr *ib, int flags, u64 start,
 	if (atomic_read(&mr->windows))
 		return ERR_PTR(-EBUSY);
 	if (!(flags & IB_MR_REREG_TRANS)) {
-		if (!writes(access) || mr->umem->writable) {
-			WRITE_ONCE(mr->pd, pd);
-			WRITE_ONCE(mr->access, access);
-			return NULL;
-		}
+		if (!writes(access) || mr->umem->writable)
+			return rereg_in_place(mr, pd, access);
 		/* the addresses mean what they meant in the process that has them */
 		if (mr->umem->owning_mm != current->mm)
 			return ERR_PTR(-EINVAL);
@@ -264,6 +279,7 @@ int tbib_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 		tbib_mr_dmabuf_release(mr);
 	}
 	kvfree(mr->page);
+	kvfree(mr->spare);
 	mr->page = NULL;
 	tbib_count_give(&mr->dev->counts, TBIB_OBJ_MR);
 	tbib_mr_put(mr);
@@ -285,7 +301,8 @@ struct ib_mr *tbib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type,
 		return ERR_PTR(-ENOMEM);
 	mr->max_pages = max_num_sg;
 	mr->page = kvcalloc(max_num_sg, sizeof(*mr->page), GFP_KERNEL);
-	if (!mr->page)
+	mr->spare = kvcalloc(max_num_sg, sizeof(*mr->spare), GFP_KERNEL);
+	if (!mr->page || !mr->spare)
 		goto err_free;
 	err = tbib_mr_publish(mr);
 	if (err)
@@ -302,23 +319,25 @@ static int mr_set_page(struct ib_mr *ib, u64 addr)
 {
 	struct tbib_mr *mr = to_tbib_mr(ib);
 
-	if (mr->n_pages >= mr->max_pages)
+	if (mr->n_mapped >= mr->max_pages)
 		return -ENOMEM;
-	mr->page[mr->n_pages++] = (void *)(uintptr_t)addr;
+	mr->spare[mr->n_mapped++] = (void *)(uintptr_t)addr;
 	return 0;
 }
 
+/*
+ * The region may still be valid: iser maps before it posts LOCAL_INV and REG_MR,
+ * and a peer may write until the first of them is executed. What it reaches is
+ * what was registered, so the new pages wait for their REG_MR.
+ */
 int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
 		   unsigned int *sg_offset)
 {
 	struct tbib_mr *mr = to_tbib_mr(ib);
-	int n;
 
-	mr->n_pages = 0;
-	n = ib_sg_to_pages(ib, sg, nents, sg_offset, mr_set_page);
-	mr->shift = ilog2(ib->page_size);
-	mr->page_off = ib->iova & (ib->page_size - 1);
-	return n;
+	mr->n_mapped = 0;
+	mr->mapped = true;
+	return ib_sg_to_pages(ib, sg, nents, sg_offset, mr_set_page);
 }
 
 /* tbib_mr_reg() - IB_WR_REG_MR, in its turn in the send queue */
@@ -327,6 +346,14 @@ u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access)
 	if (mr->kind != TBIB_MR_FAST || mr->pd != q->pd || mr->valid ||
 	    (key >> 8) != (mr->key >> 8))
 		return TBIB_LOC_QP_OP_ERR;
+	/* nobody copies: who pins an invalid region lets go of it at once */
+	if (mr->mapped) {
+		swap(mr->page, mr->spare);
+		mr->n_pages = mr->n_mapped;
+		mr->shift = ilog2(mr->ib.page_size);
+		mr->page_off = mr->ib.iova & (mr->ib.page_size - 1);
+		mr->mapped = false;
+	}
 	mr->key = key;
 	mr->access = access;
 	mr->iova = mr->ib.iova;

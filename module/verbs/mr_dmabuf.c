@@ -2,11 +2,12 @@
 /*
  * Regions in a dma-buf: memory of another driver that the CPU can map (dma-heap,
  * udmabuf, most GPUs' system memory). The payload is copied, never sent from
- * where it is: the exporter's pages are not ours to pin. What the CPU cannot
- * map as ordinary memory is refused with EOPNOTSUPP, which programs take for
- * "use a staging buffer".
+ * where it is: the exporter's pages are not ours to give to an NHI. What the CPU
+ * cannot map as ordinary memory, or what cannot be kept where it is, is refused
+ * with EOPNOTSUPP, which programs take for "use a staging buffer".
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/iosys-map.h>
 #include <linux/slab.h>
 #include "verbs/ibdev.h"
@@ -29,37 +30,97 @@ static int dmabuf_check(const struct dma_buf *buf, u64 offset, u64 length,
 	return 0;
 }
 
-/* dmabuf_open() - its address for the CPU. Return: 0 or negative errno. */
-static int dmabuf_open(struct dma_buf *buf, struct iosys_map *map)
+/* what is pinned does not move, but importers of what can have to say this */
+static void dmabuf_moved(struct dma_buf_attachment *attach)
+{
+}
+
+static const struct dma_buf_attach_ops dmabuf_importer = {
+	.TBIB_DMABUF_MOVED = dmabuf_moved,
+};
+
+/*
+ * dmabuf_attach() - keep the memory where it is
+ * A mapping for the CPU alone does not do that with every exporter: amdgpu's, up
+ * to 6.16, moves the buffer and frees its pages. Exporters that move buffers
+ * have a pin; those of older graphics drivers pin what is attached. It is never
+ * mapped for the device: unmapping would write bounce buffers back over what
+ * has been copied in meanwhile.
+ */
+static int dmabuf_attach(struct tbib_mr *mr, struct dma_buf *buf)
+{
+	struct device *dev = mr->dev->ib.dev.parent;
+	int err;
+
+	if (!dma_buf_is_dynamic(buf)) {
+		mr->attach = dma_buf_attach(buf, dev);
+		return PTR_ERR_OR_ZERO(mr->attach);
+	}
+	mr->attach = dma_buf_dynamic_attach(buf, dev, &dmabuf_importer, mr);
+	if (IS_ERR(mr->attach))
+		return PTR_ERR(mr->attach);
+	dma_resv_lock(buf->resv, NULL);
+	err = dma_buf_pin(mr->attach);
+	dma_resv_unlock(buf->resv);
+	if (err)
+		dma_buf_detach(buf, mr->attach);
+	return err;
+}
+
+static void dmabuf_detach(struct tbib_mr *mr, struct dma_buf *buf)
+{
+	if (dma_buf_is_dynamic(buf)) {
+		dma_resv_lock(buf->resv, NULL);
+		dma_buf_unpin(mr->attach);
+		dma_resv_unlock(buf->resv);
+	}
+	dma_buf_detach(buf, mr->attach);
+}
+
+/* whatever an exporter's reason is, EINVAL for "has no vmap" among them */
+static int dmabuf_error(int err)
+{
+	return err == -ENOMEM || err == -EINTR || err == -ERESTARTSYS ?
+	       err : -EOPNOTSUPP;
+}
+
+/*
+ * dmabuf_open() - its address for the CPU, in @mr->vmap
+ * Waits for moves that have begun. Return: 0 or negative errno.
+ */
+static int dmabuf_open(struct tbib_mr *mr, struct dma_buf *buf)
 {
 	int err;
 
+	err = dmabuf_attach(mr, buf);
+	if (err)
+		return dmabuf_error(err);
 	err = dma_buf_begin_cpu_access(buf, DMA_BIDIRECTIONAL);
 	if (err)
-		return err;
-	err = dma_buf_vmap_unlocked(buf, map);
-	if (err) {
-		/* EINVAL stands for "this exporter has no vmap" too */
-		err = err == -ENOMEM || err == -EINTR ? err : -EOPNOTSUPP;
+		goto err_detach;
+	err = dma_buf_vmap_unlocked(buf, &mr->vmap);
+	if (err)
 		goto err_end;
-	}
-	if (map->is_iomem) {
+	if (mr->vmap.is_iomem) {
 		err = -EOPNOTSUPP;
 		goto err_unmap;
 	}
 	return 0;
 
 err_unmap:
-	dma_buf_vunmap_unlocked(buf, map);
+	dma_buf_vunmap_unlocked(buf, &mr->vmap);
 err_end:
 	dma_buf_end_cpu_access(buf, DMA_BIDIRECTIONAL);
-	return err;
+err_detach:
+	dmabuf_detach(mr, buf);
+	return dmabuf_error(err);
 }
 
-static void dmabuf_close(struct dma_buf *buf, struct iosys_map *map)
+static void dmabuf_close(struct tbib_mr *mr, struct dma_buf *buf)
 {
-	dma_buf_vunmap_unlocked(buf, map);
+	dma_buf_vunmap_unlocked(buf, &mr->vmap);
 	dma_buf_end_cpu_access(buf, DMA_BIDIRECTIONAL);
+	dmabuf_detach(mr, buf);
 }
 
 static int dmabuf_fill_pages(struct tbib_mr *mr, void *base)
@@ -75,8 +136,12 @@ static int dmabuf_fill_pages(struct tbib_mr *mr, void *base)
 	return 0;
 }
 
-static struct ib_mr *reg(struct ib_pd *pd, struct dma_buf *buf, u64 offset,
-			 u64 length, u64 iova, int access)
+/*
+ * tbib_mr_dmabuf_reg() - a region in @buf, whose reference it takes over if it
+ * succeeds; the range and the rights have been checked. May sleep.
+ */
+struct ib_mr *tbib_mr_dmabuf_reg(struct ib_pd *pd, struct dma_buf *buf,
+				 u64 offset, u64 length, u64 iova, int access)
 {
 	u64 pages = DIV_ROUND_UP_ULL(offset_in_page(offset) + length,
 				     PAGE_SIZE);
@@ -88,7 +153,7 @@ static struct ib_mr *reg(struct ib_pd *pd, struct dma_buf *buf, u64 offset,
 	mr = tbib_mr_alloc(pd, TBIB_MR_DMABUF, access);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
-	err = dmabuf_open(buf, &mr->vmap);
+	err = dmabuf_open(mr, buf);
 	if (err)
 		goto err_free;
 	mr->dmabuf = buf;
@@ -107,7 +172,7 @@ static struct ib_mr *reg(struct ib_pd *pd, struct dma_buf *buf, u64 offset,
 	return &mr->ib;
 
 err_close:
-	dmabuf_close(buf, &mr->vmap);
+	dmabuf_close(mr, buf);
 err_free:
 	tbib_mr_free(mr);
 	return ERR_PTR(err);
@@ -128,7 +193,8 @@ struct ib_mr *tbib_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length,
 	if (IS_ERR(buf))
 		return ERR_CAST(buf);
 	err = dmabuf_check(buf, offset, length, access);
-	mr = err ? ERR_PTR(err) : reg(pd, buf, offset, length, iova, access);
+	mr = err ? ERR_PTR(err) :
+	     tbib_mr_dmabuf_reg(pd, buf, offset, length, iova, access);
 	if (IS_ERR(mr))
 		dma_buf_put(buf);
 	return mr;
@@ -137,7 +203,7 @@ struct ib_mr *tbib_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length,
 /* tbib_mr_dmabuf_release() - nobody uses the pages any more; may sleep */
 void tbib_mr_dmabuf_release(struct tbib_mr *mr)
 {
-	dmabuf_close(mr->dmabuf, &mr->vmap);
+	dmabuf_close(mr, mr->dmabuf);
 	dma_buf_put(mr->dmabuf);
 }
 

@@ -159,10 +159,11 @@ static bool mr_allows(const struct tbib_mr *mr, const struct ib_pd *pd,
 		      const struct tbib_mw_bind *b)
 {
 	const u32 writes = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_ATOMIC;
+	u32 access = READ_ONCE(mr->access);
 
-	return mr->kind == TBIB_MR_USER && mr->pd == pd &&
-	       mr->access & IB_ACCESS_MW_BIND &&
-	       (!(b->access & writes) || mr->access & IB_ACCESS_LOCAL_WRITE) &&
+	return mr->kind == TBIB_MR_USER && READ_ONCE(mr->pd) == pd &&
+	       access & IB_ACCESS_MW_BIND &&
+	       (!(b->access & writes) || access & IB_ACCESS_LOCAL_WRITE) &&
 	       tbib_mr_range_ok(mr, b->va, b->length);
 }
 
@@ -207,6 +208,7 @@ u8 tbib_mw_bind(struct tbib_vqp *q, const struct tbib_mw_bind *b)
 		if (!mr)
 			return status;
 		atomic_inc(&mr->windows);
+		smp_mb__after_atomic();	/* pairs with rereg_in_place() */
 		if (!mr_allows(mr, q->pd, b))
 			goto out;
 	}

@@ -219,7 +219,7 @@ struct Ops {
         *m = {};
         if (!mr) return TBIB_REM_ACCESS_ERR;
         mr->refs++;
-        *m = {mr, nullptr, 0, va, len, rkey};
+        *m = {mr, nullptr, 0, va, len, rkey, access};
         return TBIB_OK;
     }
 

@@ -82,15 +82,25 @@ class EventTest(PairTest):
             subprocess.run(["ip", "address", what, "10.99.0.1/32", "dev", self.dev_name], check=True)
             self.assertEqual(self.event(of_port=True), e.IBV_EVENT_GID_CHANGE)
 
-    def test_completion_queue_overflows(self):
-        near, _ = self.pair(cqe=1)
+    def overflow(self, side):
         mr = self.reachable()
         for _ in range(8):
             wr = SendWR(opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[SGE(self.mr.buf, 8, self.mr.lkey)])
             wr.set_wr_rdma(mr.rkey, mr.buf)
-            near[0].post_send(wr)
+            side[0].post_send(wr)
         self.assertEqual({self.event(), self.event()}, {e.IBV_EVENT_CQ_ERR, e.IBV_EVENT_QP_FATAL})
-        self.assertEqual(near[0].query(e.IBV_QP_STATE)[0].qp_state, e.IBV_QPS_ERR)
+        self.assertEqual(side[0].query(e.IBV_QP_STATE)[0].qp_state, e.IBV_QPS_ERR)
+        self.no_event()
+
+    def test_completion_queue_overflows(self):
+        self.overflow(self.pair(cqe=1)[0])
+
+    def test_completion_queue_overflows_again(self):
+        near, _ = self.pair(cqe=1)
+        self.overflow(near)
+        while near[1].poll(1)[0]:
+            pass
+        self.overflow(self.pair(far_cq=near[1])[1])
 
 
 class QueueTest(PairTest):
