@@ -203,8 +203,9 @@ def main():
             check.bazel_run(f"benchmark {target}", [target], counted=False)
     if "lab" in wanted:
         tags = "lab" if options.all else "lab,-full"
+        more = ["--test_env=TBIB_TEST_ALL=1"] if options.all else []
         check.bazel_test("end to end, in the lab",
-                         ["--build_tests_only", f"--test_tag_filters={tags}", "//..."])
+                         ["--build_tests_only", f"--test_tag_filters={tags}", *more, "//..."])
     return check.finish()
 
 

@@ -17,11 +17,15 @@ import mpi
 import nccl_shape
 import pyverbs
 import rdmacm
+import rules
 import scale
+import surface
 from lab import GUEST_FOLDER, SPLAT, Lab, VerbsError, attempt, is_complaint
 from perftest import client_of
 from table import Table
 
+# Of surface's groups: the debug kernel has no VLAN, ipvlan and macvlan, nor netlink for ethtool.
+SURFACE = [group for group in surface.GROUPS if group not in ("uppers", "ethtool")]
 # A report ends with "end trace", or after so many lines.
 REPORT_LINES = 120
 # What the other host says, and is to say, of a router that goes without a word.
@@ -189,6 +193,13 @@ def verified(lab):
         yield "nccl_shape " + options, lambda c=command: lab.pair(c, c + " @", 60)
 
 
+def promises(lab):
+    """Order, errors, windows and states between two hosts."""
+    for scene in rules.scenes(lab):
+        command = f"{rules.TOOL} {scene}"
+        yield "verbs_rules " + scene, lambda c=command: lab.pair(c, c + " @", 60)
+
+
 def many(lab):
     """Of objects at once, and one after the other."""
     for options in ("-q 100", "-q 4 -P 8"):
@@ -226,6 +237,18 @@ def network(lab):
     yield "counters and resources", asked
 
 
+def administration(lab):
+    """What administrators' tools show and do, but for what this kernel has not."""
+    with surface.other_end(lab, plain=True) as peer:
+        for group in SURFACE:
+            def checks(group=group):
+                rows = surface.rows(lab, peer, (group,), lab.patience)
+                bad = [f"{row['name']}: {' '.join(row['below'])}" for row in rows if not row["ok"]]
+                if bad or not rows:
+                    raise VerbsError(f"{len(bad)} of {len(rows)} checks failed", "\n".join(bad))
+            yield f"administrators' tools, {group}", checks
+
+
 def loss(lab):
     def lossy():
         lab.tblab("fault", "0", "drop=0.001", "crc-error=0.001")
@@ -233,7 +256,9 @@ def loss(lab):
             command = "ib_write_bw -d tbib0 -F -n 500 -s 65536"
             lab.pair(command, command + " @", 60)
             lab.pair("rping -s -a @ -C 50", "rping -c -a @ -C 50")
-            lab.pair("ibv_srq_pingpong -d tbib0 -g 1", "ibv_srq_pingpong -d tbib0 -g 1 @")
+            for options in ("-n 60 -q 2", "-n 40 -s"):
+                command = f"{GUEST_FOLDER}/verbs_check -d tbib0 {options}"
+                lab.pair(command, command + " @", 60)
         finally:
             lab.tblab("fault", "clear")
 
@@ -363,7 +388,8 @@ def no_memory(lab):
 
 
 STEPS = {"kunit": kunit, "pingpongs": pingpongs, "perftest": perftest, "verified": verified,
-         "many": many, "mpi": message_passing, "network": network,
+         "rules": promises, "many": many, "mpi": message_passing, "network": network,
+         "surface": administration,
          "storage": debug_storage.storage, "loss": loss, "replug": replug,
          "killed": killed, "reload": reload, "unbind": unbind, "no_memory": no_memory,
          "pyverbs": suite}

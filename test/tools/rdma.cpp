@@ -135,7 +135,8 @@ void initialise(ibv_qp* qp, int access) {
     }
 }
 
-void connect(const Device& device, ibv_qp* qp, const Address& peer, const Connection& how) {
+void ready_to_receive(const Device& device, ibv_qp* qp, const Address& peer,
+                      const Connection& how) {
     ibv_qp_attr attr{};
     attr.qp_state = IBV_QPS_RTR;
     attr.path_mtu = static_cast<ibv_mtu>(
@@ -154,18 +155,26 @@ void connect(const Device& device, ibv_qp* qp, const Address& peer, const Connec
                           IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER) != 0) {
         fail("QP to RTR");
     }
-    attr = {};
+}
+
+void ready_to_send(const Device& device, ibv_qp* qp, const Connection& how) {
+    ibv_qp_attr attr{};
     attr.qp_state = IBV_QPS_RTS;
     attr.sq_psn = address_of(device, qp).psn;
     attr.timeout = how.timeout;
-    attr.retry_cnt = 7;
-    attr.rnr_retry = 7;
+    attr.retry_cnt = how.retries;
+    attr.rnr_retry = how.rnr_retries;
     attr.max_rd_atomic = how.read_depth;
     if (ibv_modify_qp(qp, &attr,
                       IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
                           IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC) != 0) {
         fail("QP to RTS");
     }
+}
+
+void connect(const Device& device, ibv_qp* qp, const Address& peer, const Connection& how) {
+    ready_to_receive(device, qp, peer, how);
+    ready_to_send(device, qp, how);
 }
 
 void post_send(ibv_qp* qp, ibv_send_wr& first) {

@@ -78,12 +78,19 @@ struct Connection {
     int access = IBV_ACCESS_REMOTE_WRITE;
     std::uint8_t read_depth = 1;
     std::uint8_t timeout = 20;
+    std::uint8_t retries = 7;
+    std::uint8_t rnr_retries = 7; /**< 7: for ever */
 };
 
 Address address_of(const Device& device, const ibv_qp* qp);
 /** INIT, so that receives can be posted. */
 void initialise(ibv_qp* qp, int access);
-/** RTR and RTS of an initialised QP. */
+/** RTR of an initialised QP. */
+void ready_to_receive(const Device& device, ibv_qp* qp, const Address& peer,
+                      const Connection& how);
+/** RTS of one that is ready to receive. */
+void ready_to_send(const Device& device, ibv_qp* qp, const Connection& how);
+/** Both. */
 void connect(const Device& device, ibv_qp* qp, const Address& peer, const Connection& how);
 
 void post_send(ibv_qp* qp, ibv_send_wr& first);

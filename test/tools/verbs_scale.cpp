@@ -10,6 +10,8 @@
  *                                             and so do threads of it
  */
 #include <getopt.h>
+#include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,7 +151,29 @@ private:
     std::vector<rdma::Owned<ibv_qp>> qps_;
 };
 
-void connect_one(const Options& options, int process) {
+/** Where all processes of a side meet. */
+class Meeting {
+public:
+    explicit Meeting(int processes)
+        : barrier_(static_cast<pthread_barrier_t*>(mmap(nullptr, sizeof(pthread_barrier_t),
+                                                        PROT_READ | PROT_WRITE,
+                                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+        pthread_barrierattr_t attr;
+        pthread_barrierattr_init(&attr);
+        pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+        if (barrier_ == MAP_FAILED ||
+            pthread_barrier_init(barrier_, &attr, static_cast<unsigned>(processes)) != 0) {
+            throw std::runtime_error("processes cannot meet");
+        }
+    }
+
+    void wait() { pthread_barrier_wait(barrier_); }
+
+private:
+    pthread_barrier_t* barrier_;
+};
+
+void connect_one(const Options& options, Meeting& meeting, int process) {
     const int port = options.port + process;
     Channel channel = options.host.empty() ? Channel::accept(port)
                                            : Channel::connect(options.host, port);
@@ -161,10 +185,12 @@ void connect_one(const Options& options, int process) {
     crowd.connect(channel);
     channel.barrier();
     const double connected = seconds_since(start);
+    meeting.wait(); // all are there at once, from here to the other wait()
     start = Clock::now();
     for (int i = 0; i < options.rounds; i++) {
         crowd.round(channel, i);
     }
+    meeting.wait();
     if (process == 0) {
         std::printf("verbs_scale: %d QPs in each of %d processes: made in %.2f s, connected in "
                     "%.2f s, %d messages each way in %.2f s\n", options.qps, options.processes,
@@ -175,11 +201,12 @@ void connect_one(const Options& options, int process) {
 
 /** True if all processes came through. */
 bool connect_all(const Options& options) {
+    Meeting meeting(options.processes);
     for (int i = 1; i < options.processes; i++) {
         if (fork() == 0) {
             int code = 0;
             try {
-                connect_one(options, i);
+                connect_one(options, meeting, i);
             } catch (const std::exception& error) {
                 std::fprintf(stderr, "verbs_scale: process %d: %s\n", i, error.what());
                 code = 1;
@@ -187,7 +214,7 @@ bool connect_all(const Options& options) {
             _exit(code);
         }
     }
-    connect_one(options, 0);
+    connect_one(options, meeting, 0);
     bool good = true;
     for (int status = 0; wait(&status) > 0;) {
         good = good && status == 0;

@@ -2,6 +2,7 @@
 """Programs that RDMA users have, against tbib in the lab: test/verbs."""
 
 import argparse
+import itertools
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ import nvme
 import perftest
 import pyverbs
 import rdmacm
+import rules
 import scale
 import surface
 import verified
@@ -23,20 +25,36 @@ from table import Table
 
 # name: module; in the order in which they run
 SUITES = {"pyverbs": pyverbs, "rdmacm": rdmacm, "perftest": perftest,
-          "verified": verified, "nccl-shape": nccl_shape, "scale": scale, "atomics": atomics, "surface": surface,
-          "nvme": nvme, "block": block, "nfs": nfs, "mpi": mpi, "containers": containers}
+          "verified": verified, "rules": rules, "nccl-shape": nccl_shape, "scale": scale,
+          "atomics": atomics, "surface": surface, "nvme": nvme, "block": block, "nfs": nfs,
+          "mpi": mpi, "containers": containers}
 # what fits a few minutes, all on one pair of hosts
-SAMPLE = ("pyverbs", "rdmacm", "perftest", "verified", "nccl-shape", "scale", "surface", "nvme",
-          "nfs")
+SAMPLE = ("pyverbs", "rdmacm", "perftest", "verified", "rules", "nccl-shape", "scale", "surface",
+          "nvme", "nfs")
+
+
+KERNELS = ("stable", "6.12", "newest", "7.3")
+PRESETS = ("strix", "intel")
+
+
+def some_of(names):
+    """The type of an argument that lists some of these."""
+    def parse(text):
+        given = text.split(",")
+        for name in given:
+            if name not in names:
+                raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(names)}")
+        return given
+    return parse
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="test/verbs", description=__doc__)
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: all")
-    parser.add_argument("--kernel", default="stable", choices=("stable", "6.12", "newest", "7.3"),
-                        help="stable or 6.12 (default), newest or 7.3")
-    parser.add_argument("--preset", choices=("strix", "intel"), default="intel",
-                        help="the hosts' router: 12 ring pairs (intel) or 3 (strix)")
+    parser.add_argument("--kernel", default="stable", type=some_of(KERNELS),
+                        help="stable or 6.12 (default), newest or 7.3; several with commas between")
+    parser.add_argument("--preset", default="intel", type=some_of(PRESETS),
+                        help="the hosts' router: 12 ring pairs (intel) or 3 (strix); or both")
     parser.add_argument("--sample", action="store_true",
                         help="a part of every suite, about four minutes")
     parser.add_argument("--quick", action="store_true",
@@ -68,14 +86,20 @@ def run(names, hosts, table, options):
                   below=[str(error), *getattr(error, "detail", "").splitlines()[-150:]])
 
 
-def main():
-    options = arguments()
-    table = Table()
+def run_all(table, options):
     if options.sample:
         run(options.suite or SAMPLE, 2, table, options)
     else:
         for name in options.suite or SUITES:
             run([name], SUITES[name].HOSTS, table, options)
+
+
+def main():
+    options = arguments()
+    table = Table()
+    for kernel, preset in itertools.product(options.kernel, options.preset):
+        print(f"hosts with kernel {kernel}, preset {preset}", flush=True)
+        run_all(table, argparse.Namespace(**{**vars(options), "kernel": kernel, "preset": preset}))
     return table.close(options.report)
 
 

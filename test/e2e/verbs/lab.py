@@ -13,7 +13,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_FOLDER = "/opt/tbib"
-TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_group", "verbs_scale")
+TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_group", "verbs_rules", "verbs_scale")
 GUEST_SCRIPTS = sorted(name for name in os.listdir(HERE)
                        if re.fullmatch(r"((test_)?tbib_.*|surface_.*|.*_guest)\.py", name))
 

@@ -2,6 +2,7 @@
 """rdma-core's own test suite over loopback, on tbib and beside it on rxe."""
 
 import os
+import re
 from collections import Counter
 
 from lab import GUEST_FOLDER, HERE, add_rxe, kernel_row
@@ -11,6 +12,7 @@ SKIPS = os.path.join(HERE, "pyverbs_skips")
 # everything in the suite that is not for one vendor's provider
 MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp parent_domain pd qp "
            "qpex rdmacm relaxed_ordering rss_traffic shared_pd srq tag_matching").split()
+VENDORS = ("efa", "mlx5")
 # ours, which rxe does not come through
 OURS = sorted(name[len("test_"):-len(".py")] for name in os.listdir(HERE) if name.startswith("test_tbib_"))
 SAMPLE = "atomic cq qp srq tbib_events".split()
@@ -80,6 +82,10 @@ def judge(module, ours, rxe, known):
     for test in expected - set(ours):
         counts["fail"] += 1
         below.append(f"{test}: the list of skips has it, and it did not run")
+    for test, (result, _) in rxe.items():
+        if result == "ok" and test not in ours:
+            counts["fail"] += 1
+            below.append(f"{test}: rxe passes it, and it did not run")
     for test, (result, why) in ours.items():
         on_rxe = rxe.get(test, ("not run", ""))[0] if rxe else None
         if result == "skip":
@@ -100,6 +106,14 @@ def unknown_modules(known):
             for test in known if test.split(".")[0] not in modules]
 
 
+def unlisted_modules(lab):
+    """Files of the suite that nobody has said anything about."""
+    files = lab.run(0, "ls /run/pyverbs/tests").split()
+    modules = {name[len("test_"):-len(".py")] for name in files if re.fullmatch(r"test_.*\.py", name)}
+    return [f"test_{module}: in the suite, and not run" for module in sorted(modules - set(MODULES + OURS))
+            if not module.startswith(VENDORS)]
+
+
 def tally(results):
     words = [result for result, _ in results.values()]
     return f"rxe: {words.count('ok')} / {words.count('fail')} / {words.count('skip')}"
@@ -113,6 +127,9 @@ def suite(lab, table, options):
     if unknown:
         table.row("list of skips", fail=len(unknown), below=unknown)
     lab.run(0, PREPARE)
+    unlisted = unlisted_modules(lab)
+    if unlisted:
+        table.row("modules of the suite", fail=len(unlisted), below=unlisted)
     if not options.sample:
         add_rxe(lab, 0)
     for module in SAMPLE if options.sample else MODULES + OURS:

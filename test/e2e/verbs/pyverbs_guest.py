@@ -28,6 +28,8 @@ def say(result, test, why=""):
 
 
 class Lines(unittest.TestResult):
+    """A line for every end that a test can have, so that none is silent."""
+
     def addSuccess(self, test):
         say("ok", test)
 
@@ -39,6 +41,16 @@ class Lines(unittest.TestResult):
         sys.stderr.write(self._exc_info_to_string(err, test))
 
     addError = addFailure
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            self.addFailure(subtest, err)
+
+    def addExpectedFailure(self, test, err):
+        say("ok", test)
+
+    def addUnexpectedSuccess(self, test):
+        say("fail", test, "was expected to fail")
 
 
 def each(suite):

@@ -78,6 +78,10 @@ class Judgement(unittest.TestCase):
     def test_rxe_does_not_pass_what_the_list_says_it_does(self):
         self.assertEqual(self.counts(rxe={FLY: SKIPPED}), (1, 1, 1))
 
+    def test_rxe_passes_what_does_not_run(self):
+        ours = {OPEN: SKIPPED, FLY: SKIPPED}
+        self.assertEqual(pyverbs.judge("pd", ours, self.rxe, self.known)[0]["fail"], 1)
+
     def test_without_rxe(self):
         self.assertEqual(pyverbs.judge("pd", self.good, {}, self.known)[0]["fail"], 0)
 

@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """What administrators' tools show of tbib0 and do to it: see surface_guest.py."""
 
+import contextlib
 import json
 
 from lab import GUEST_FOLDER, VerbsError, attempt, kernel_row
 
 HOSTS = 2
 SCRIPT = f"python3 -B {GUEST_FOLDER}/surface_guest.py"
-GROUPS = ("port", "ethtool", "resource", "statistic", "netns")
+GROUPS = ("port", "ethtool", "resource", "statistic", "uppers", "netns")
 SAMPLE = ("port", "ethtool", "resource", "statistic")
 LOG = "/run/surface"
-SERVE = f"setsid {SCRIPT} serve >{LOG} 2>&1 </dev/null & echo $! >{LOG}.pid"
 # its uppers too: another suite may come to the same hosts
-DISMISS = f"kill -- -$(cat {LOG}.pid); ip link delete vlan5; ip link delete ipv0"
+DISMISS = (f"kill -- -$(cat {LOG}.pid); "
+           "for upper in vlan5 ipv0; do ip link delete $upper 2>/dev/null; done; true")
 
 
-def rows(lab, peer, groups):
-    """What the guest's script says of each check."""
-    output = lab.run(1, f"{SCRIPT} {' '.join(groups)} {peer}", 240)
+@contextlib.contextmanager
+def other_end(lab, plain=False):
+    """Its address."""
+    words = "serve plain" if plain else "serve"
+    lab.run(0, f"setsid {SCRIPT} {words} >{LOG} 2>&1 </dev/null & echo $! >{LOG}.pid")
+    try:
+        lab.until(0, "the other end", f"grep -q ready {LOG}", 30)
+        yield lab.address(0)
+    finally:
+        lab.run(0, f"({DISMISS}) || cat {LOG}")
+
+
+def rows(lab, peer, groups, slow=1):
+    """What the guest's script says of each check; slow: so many times slower than others it is."""
+    output = lab.run(1, f"SLOW={slow} {SCRIPT} {' '.join(groups)} {peer}", 240)
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
@@ -44,15 +57,10 @@ def cable_out(lab):
 
 def suite(lab, table, options):
     print("what administrators' tools show and do, on host 1")
-    peer = lab.address(0)
-    lab.run(0, SERVE)
-    try:
-        lab.until(0, "the other end", f"grep -q ready {LOG}", 30)
+    with other_end(lab) as peer:
         for row in rows(lab, peer, SAMPLE if options.sample else GROUPS):
             table.row(row["name"], ok=int(row["ok"]), fail=int(not row["ok"]), note=row["note"],
                       below=row["below"])
-    finally:
-        lab.run(0, f"({DISMISS}) || cat {LOG}")
     if not options.sample:
         attempt(table, "cable out and in", lambda: cable_out(lab))
     kernel_row(lab, table)

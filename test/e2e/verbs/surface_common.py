@@ -4,6 +4,7 @@
 import collections
 import contextlib
 import json
+import os
 import re
 import subprocess
 import time
@@ -19,6 +20,8 @@ PINGPONG_PORT = 18601
 IDLE_PORT = 18609
 RXE_ADDRESS = "10.99.8.1"
 SAID = "/run/surface.program"
+# an emulated processor that checks every access is so many times slower
+SLOW = int(os.environ.get("SLOW", "1"))
 
 
 class Wrong(Exception):
@@ -34,14 +37,14 @@ def sh(command, seconds=20):
 
 
 def attempt(command, seconds=20):
-    done = subprocess.run(["timeout", "-k", "1", str(seconds), "sh", "-c", command],
+    done = subprocess.run(["timeout", "-k", "1", str(seconds * SLOW), "sh", "-c", command],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     return done.returncode, done.stdout
 
 
 def until(what, condition, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not condition():
         if time.monotonic() > end:
             raise Wrong(f"waited {seconds} s for {what}")

@@ -2,7 +2,8 @@
 """
 What administrators' tools show of tbib0 and do to it, inside a guest:
 
-    surface_guest.py serve              the other end, which runs until it is killed
+    surface_guest.py serve [plain]      the other end, which runs until it is killed; plain: it has
+                                        no devices on top of tbib0, which not every kernel knows
     surface_guest.py GROUP... PEER      the checks of these groups; PEER is the other end's address
 
 Prints one JSON object a check: its name, whether it passed, a note, what went wrong.
@@ -20,9 +21,9 @@ import surface_resource
 from surface_common import (DEVICE, PINGPONG_PORT, UPPERS, Wrong, add_upper, gid_index, own_address)
 
 
-def serve():
+def serve(uppers):
     servers = {PINGPONG_PORT: own_address()}
-    for upper in UPPERS:
+    for upper in uppers:
         add_upper(upper, upper.theirs)
         servers[upper.port] = upper.theirs
     commands = [f"while :; do ibv_rc_pingpong -d {DEVICE} -g {gid_index(address)} -p {port} "
@@ -36,7 +37,7 @@ def serve():
 
 GROUPS = {"port": surface_port.CHECKS, "ethtool": surface_ethtool.CHECKS,
           "resource": surface_resource.CHECKS, "statistic": surface_counters.CHECKS,
-          "netns": surface_netns.CHECKS}
+          "uppers": surface_netns.UPPER_CHECKS, "netns": surface_netns.CHECKS}
 
 
 def check(name, function, peer):
@@ -52,8 +53,8 @@ def check(name, function, peer):
 
 
 def main():
-    if sys.argv[1:] == ["serve"]:
-        serve()
+    if sys.argv[1] == "serve":
+        serve(() if sys.argv[2:] == ["plain"] else UPPERS)
         return
     *groups, peer = sys.argv[1:]
     for group in groups:

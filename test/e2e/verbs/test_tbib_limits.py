@@ -21,6 +21,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 from tests.base import PyverbsAPITestCase
 from tests.tbib_pair import SIZE, PairTest
+from tests.tbib_uverbs import CMD_ATTACH_MCAST, CMD_DETACH_MCAST, multicast
 
 MAX_INLINE = 512        # no attribute of a device tells it
 NOBODY = 65534
@@ -136,6 +137,50 @@ class LimitTest(PyverbsAPITestCase):
             self.assertTrue(limit - OF_THE_KERNEL <= len(made) < limit, len(made))
             for _ in range(100):
                 end()
+
+    def join(self, handle, number, command=CMD_ATTACH_MCAST):
+        """A multicast group of a number. Returns an errno, or 0."""
+        try:
+            multicast(self.ctx, command, handle, struct.pack(">HIIIH", 0xff0e, 0, 0, number, 1))
+        except OSError as error:
+            return error.errno
+        return 0
+
+    def of_groups(self, count):
+        """UD queue pairs, as handles: a number that is another object's is refused."""
+        cq = CQ(self.ctx, 1)
+        self.members = [QP(self.pd, QPInitAttr(qp_type=e.IBV_QPT_UD, scq=cq, rcq=cq, cap=QPCap()))
+                        for _ in range(count)]
+        handles = [handle for handle in range(2 * count + 8) if self.join(handle, 1) == 0]
+        self.assertEqual(len(handles), count)
+        for handle in handles:
+            self.join(handle, 1, CMD_DETACH_MCAST)
+        return handles
+
+    def test_members_of_a_group(self):
+        limit = self.limits.max_mcast_qp_attach
+        handles = self.of_groups(limit)
+        cq = CQ(self.ctx, 1)
+        more = QP(self.pd, QPInitAttr(qp_type=e.IBV_QPT_UD, scq=cq, rcq=cq, cap=QPCap()))
+        self.assertEqual({self.join(handle, 2) for handle in handles}, {0})
+        # who is in it already may join again
+        refused = [handle for handle in range(max(handles) + 9) if self.join(handle, 2) == errno.ENOMEM]
+        self.assertEqual(len(refused), 1)
+        self.join(handles[0], 2, CMD_DETACH_MCAST)
+        self.assertEqual(self.join(refused[0], 2), 0)
+        for handle in handles[1:] + refused:
+            self.assertEqual(self.join(handle, 2, CMD_DETACH_MCAST), 0)
+        more.close()
+
+    def test_groups(self):
+        limit = self.limits.max_mcast_grp
+        handle = self.of_groups(1)[0]
+        done = 0
+        while done <= limit and (error := self.join(handle, done + 2)) == 0:
+            done += 1
+        self.assertEqual((done, error), (limit, errno.ENOMEM))
+        for number in range(done):
+            self.assertEqual(self.join(handle, number + 2, CMD_DETACH_MCAST), 0)
 
     def test_what_programs_ask_for(self):
         """What storage, MPI, NCCL and libfabric take for granted; less of it, and they do not start."""
