@@ -118,6 +118,7 @@ static void comp_progress(struct tbib_qp *qp, u64 now)
 	c->retries_left = qp->attr.retry_cnt;
 	c->rnr_left = qp->attr.rnr_retry;
 	c->gap = false;
+	c->not_ready = false;
 	c->probe_shift = 0;
 	if (r->rtt_on && tbib_psn_diff(r->una_psn, r->rtt_psn) > 0)
 		rtt_sample(qp, now);
@@ -313,7 +314,15 @@ static enum tbib_comp_step comp_nak(struct tbib_qp *qp,
 	}
 	if (r->rnr_wait) {
 		/* a receive was posted there: no need to wait longer */
+		qp->comp.not_ready = false;
 		timer_rnr(qp, now);
+		return COMP_DONE;
+	}
+	if (qp->comp.not_ready) {
+		/* so it was, but what we sent when the timer ran out crossed it */
+		qp->comp.not_ready = false;
+		tbib_req_restart(qp);
+		comp_arm(qp, now);
 		return COMP_DONE;
 	}
 	qp->stats.seq_naks_recv++;
@@ -343,6 +352,7 @@ static enum tbib_comp_step comp_rnr(struct tbib_qp *qp,
 	c->retries_left = qp->attr.retry_cnt;
 	tbib_req_restart(qp);
 	r->rnr_wait = true;
+	c->not_ready = true;
 	c->rnr_deadline = now + tbib_rnr_ns(b->syndrome & 0x1f);
 	comp_arm(qp, now);
 	return COMP_DONE;

@@ -142,6 +142,7 @@ u32 tbib_bth_encode(u8 *buf, const struct tbib_bth *b);
 #define TBIB_AETH_ACK		0x00	/* low 5 bits: credits, 31 = none */
 #define TBIB_AETH_ACK_UNLIM	0x1f
 #define TBIB_AETH_RNR_NAK	0x20	/* low 5 bits: RNR timer code */
+#define TBIB_RNR_SHORTEST	1	/* 0.01 ms; 0 is the longest */
 #define TBIB_AETH_NAK		0x60
 #define TBIB_NAK_PSN_SEQ	0x60
 #define TBIB_NAK_INV_REQ	0x61

@@ -260,7 +260,7 @@ static void stop_sending(struct tbib_qp *qp)
 	r->rnr_wait = r->probe = r->draining = r->rtt_on = false;
 	r->note_gen++;
 	c->ack_deadline = c->probe_deadline = c->rnr_deadline = 0;
-	c->gap = false;
+	c->gap = c->not_ready = false;
 }
 
 void tbib_qp_to_err(struct tbib_qp *qp, bool keep_answer)
@@ -486,13 +486,20 @@ void tbib_qp_recv_posted(struct tbib_qp *qp)
 {
 	struct tbib_resp *r = &qp->resp;
 
-	/*
-	 * The peer sits out its RNR timer, or soon will. A sequence NAK for
-	 * the same PSN makes it resend now.
-	 */
 	if (!r->rnr_sent || !(IN(qp->state) & STATES_RX))
 		return;
 	r->rnr_sent = false;
+	/* the RNR NAK has not left: let it ask for the shortest wait there is */
+	if (r->ack_pending &&
+	    (r->ack_syndrome & TBIB_AETH_TYPE_MASK) == TBIB_AETH_RNR_NAK) {
+		r->ack_syndrome = TBIB_AETH_RNR_NAK | TBIB_RNR_SHORTEST;
+		return;
+	}
+	/*
+	 * The peer sits out its RNR timer, or soon will. A sequence NAK for
+	 * the same PSN makes it resend now; without the RNR NAK before it, it
+	 * would tell of a loss.
+	 */
 	r->ack_pending = true;
 	r->ack_syndrome = TBIB_NAK_PSN_SEQ;
 	r->ack_psn = r->epsn;

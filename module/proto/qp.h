@@ -301,6 +301,7 @@ struct tbib_comp {
 	u8 probe_shift;		/* probes since the last progress */
 	u8 step;		/* last enum tbib_comp_step, for tracing */
 	bool gap;		/* a response is missing, went back for it */
+	bool not_ready;		/* the newest answer is an RNR NAK */
 	u32 gap_psn;		/* newest response behind the gap */
 	bool stalled;
 	u64 stalled_at;

@@ -323,6 +323,67 @@ BOOST_AUTO_TEST_CASE(a_receive_that_is_posted_ends_the_wait)
     BOOST_TEST(b.core.stats.seq_naks_sent == 0u);
 }
 
+// nothing was lost, so none of these may count as a retry
+
+BOOST_AUTO_TEST_CASE(a_receive_is_posted_before_the_rnr_nak_is_sent)
+{
+    attr.retry_cnt = 0;
+    connect(a, b, attr);
+    a.post(send(0, 100));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    recv(b, 0, 100);
+    for (const auto& p : b.take(now))
+        a.deliver(p, now);
+    BOOST_TEST(tbib_qp_deadline(&a.core) - now == 10000u);
+    next_timer();
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_OK);
+    BOOST_TEST(a.core.stats.retries == 0u);
+    BOOST_TEST(a.core.stats.seq_naks_recv == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_receive_is_posted_when_the_rnr_timer_has_run_out)
+{
+    attr.retry_cnt = 0;
+    connect(a, b, attr);
+    a.post(send(0, 100));
+    pump();
+    for (int round = 0; round < 3; round++) { // the receive is another one's
+        now = tbib_qp_deadline(&a.core);
+        tbib_qp_timer(&a.core, now);
+        const auto again = a.take(now);
+        BOOST_TEST(again.size() == 1u);
+        recv(b, 0, 100);
+        if (round < 2) b.rq.clear();
+        for (const auto& p : b.take(now))
+            a.deliver(p, now); // crosses what was sent again
+        for (const auto& p : again)
+            b.deliver(p, now);
+        pump();
+    }
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_OK);
+    BOOST_TEST(a.core.stats.retries == 0u);
+    BOOST_TEST(a.core.stats.seq_naks_recv == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_that_only_sends_naks_is_a_lost_one)
+{
+    attr.retry_cnt = 1;
+    connect(a, b, attr);
+    a.post(send(0, 100));
+    pump();
+    tbib_bth nak = response(TBIB_OP_ACK, a.core.req.una_psn);
+    nak.syndrome = TBIB_NAK_PSN_SEQ;
+    for (int i = 0; i < 4 && a.send_cqes.empty(); i++) {
+        a.deliver(make_packet(nak), now);
+        a.take(now);
+    }
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_RETRY_EXC_ERR);
+}
+
 BOOST_AUTO_TEST_CASE(rnr_retries_run_out)
 {
     attr.rnr_retry = 2;
