@@ -252,7 +252,8 @@ static int link_up(struct tbib_link *link)
 	fl->up = true;
 	trunk_rate(fl->trunk);
 	tbib_trunk_join(fl->trunk, fl);
-	mod_delayed_work(system_percpu_wq, &priv->tick, TBIB_TICK);
+	/* not later than it is due: a peer may log in as often as it likes */
+	queue_delayed_work(system_percpu_wq, &priv->tick, TBIB_TICK);
 	link_event(fl);
 out:
 	mutex_unlock(&priv->mutex);

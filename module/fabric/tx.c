@@ -380,7 +380,11 @@ static dma_addr_t map_bounce(struct tbib_fring *fr, const struct tbib_raw *raw)
 			offset_in_page(raw->data), raw->len);
 }
 
-/* mapped for this transmission only */
+/*
+ * map_once() - mapped for this transmission only
+ * Frames in transit too, whatever their page pool has mapped: it takes that back
+ * when the ring that they came by goes, which may be before they do.
+ */
 static dma_addr_t map_once(struct tbib_fring *fr, struct tbib_ktrain *kt,
 			   u32 i)
 {
@@ -393,20 +397,6 @@ static dma_addr_t map_once(struct tbib_fring *fr, struct tbib_ktrain *kt,
 	kt->raw_dma[i] = dma;
 	kt->mapped |= BIT(i);
 	kt->map_dev = fr->dev;
-	return dma;
-}
-
-/* the page pool of the ring it came from has mapped it for that NHI */
-static dma_addr_t map_rx(struct tbib_fring *fr, struct tbib_ktrain *kt, u32 i)
-{
-	struct tbib_raw *raw = &kt->t.raw[i];
-	struct page *page = raw->ref;
-	dma_addr_t dma;
-
-	if (page->pp->p.dev != fr->dev)
-		return map_once(fr, kt, i);
-	dma = page_pool_get_dma_addr(page) + offset_in_page(raw->data);
-	dma_sync_single_for_device(fr->dev, dma, raw->len, DMA_BIDIRECTIONAL);
 	return dma;
 }
 
@@ -447,8 +437,6 @@ static dma_addr_t map_raw(struct tbib_trunk *tr, struct tbib_fring *fr,
 		return map_bounce(fr, raw);
 	case TBIB_RAW_MR:
 		return map_mr(tr, fr, raw);
-	case TBIB_RAW_RX:
-		return map_rx(fr, kt, i);
 	default:
 		return map_once(fr, kt, i);
 	}

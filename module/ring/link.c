@@ -233,11 +233,11 @@ static void say_refused(struct tbib_link *link)
 	const struct tbib_login *peer = &link->fsm.peer;
 
 	if (link->fsm.refused == TBIB_LOGIN_SAME_GUID)
-		dev_err(&link->xd->dev,
+		dev_err_ratelimited(&link->xd->dev,
 			"tbib: refused: %s has our own node GUID %016llx\n",
 			link->peer_name, peer->node_guid);
 	else
-		dev_err(&link->xd->dev,
+		dev_err_ratelimited(&link->xd->dev,
 			"tbib: refused: %s speaks version %u of the protocol, we speak %u\n",
 			link->peer_name, peer->version, TBIB_LOGIN_VERSION);
 }

@@ -75,8 +75,9 @@ tbib_qp_ops make_ops()
         return TBIB_OK;
     };
     o.recv_release = [](tbib_qp*, tbib_rwqe*) {};
-    o.mem_get = [](tbib_qp* q, u32 rkey, u64 va, u32 len, u32, tbib_mem* m) -> u8 {
-        *m = {&end_of(q), nullptr, 0, va, len, rkey};
+    o.mem_get = [](tbib_qp* q, u32 rkey, u64 va, u32 len, u32 access,
+                   tbib_mem* m) -> u8 {
+        *m = {&end_of(q), nullptr, 0, va, len, rkey, access};
         return va + len > kBuffer ? TBIB_REM_ACCESS_ERR : TBIB_OK;
     };
     o.mem_put = [](tbib_qp*, tbib_mem*) {};
