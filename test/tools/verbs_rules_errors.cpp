@@ -2,6 +2,7 @@
 /** verbs_rules: what is refused, by whom, and what becomes of everything else that was posted. */
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 
 #include "verbs_rules.hpp"
 
@@ -274,7 +275,9 @@ private:
     rdma::Owned<ibv_ah> ah_;
 };
 
+/** A counter as it is now: ib_core shows what it read in the last 10 ms again (update_hw_stats). */
 std::uint64_t counter(const Stage& stage, const std::string& name) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
     std::ifstream file(std::string(stage.device.context()->device->ibdev_path) +
                        "/ports/1/hw_counters/" + name);
     std::uint64_t value = 0;
