@@ -28,15 +28,13 @@ static DECLARE_DELAYED_WORK(revive, revive_work);
 /*
  * The device is unregistered, by us or by rdma_rxe's exit; the core frees the
  * shell after a grace period. Called with locks of the core: only forget it.
+ * Its name is free a moment after this.
  */
 static void tbib_dealloc_driver(struct ib_device *ib)
 {
 	struct tbib_ibdev *dev = to_tbib_dev(ib);
 
 	cmpxchg(&dev->node->verbs, (void *)dev, NULL);
-	set_bit(TBIB_IBDEV_DEAD, &dev->flags);
-	if (!test_bit(TBIB_IBDEV_LEAVING, &dev->flags))
-		schedule_delayed_work(&revive, REVIVE_FIRST);
 	synchronize_rcu();
 	tbib_counts_end(&dev->counts);
 	xa_destroy(&dev->qps);
@@ -44,6 +42,9 @@ static void tbib_dealloc_driver(struct ib_device *ib)
 	xa_destroy(&dev->mrs);
 	xa_destroy(&dev->mws);
 	kfree(dev->scratch.hdr);
+	set_bit(TBIB_IBDEV_DEAD, &dev->flags);
+	if (!test_bit(TBIB_IBDEV_LEAVING, &dev->flags))
+		schedule_delayed_work(&revive, REVIVE_FIRST);
 }
 
 static const struct ib_device_ops tbib_dev_ops = {
@@ -174,12 +175,18 @@ err_put:
 err_dealloc:
 	set_bit(TBIB_IBDEV_LEAVING, &dev->flags);
 	ib_dealloc_device(&dev->ib);
-	pr_err("tbib: cannot register RDMA device: %d\n", err);
 	return err;
+}
+
+static void say_not_registered(int err)
+{
+	pr_err("tbib: cannot register RDMA device: %d\n", err);
 }
 
 static void shell_revive(void)
 {
+	int err;
+
 	mutex_lock(&shell_lock);
 	if (!shell_node)
 		goto out;
@@ -189,11 +196,15 @@ static void shell_revive(void)
 	}
 	if (shell)
 		goto out;
-	if (!shell_create(shell_node)) {
+	err = shell_create(shell_node);
+	if (!err) {
 		revive_delay = REVIVE_FIRST;
 		tbib_verbs_port_changed(shell_node);
 		pr_info("tbib: RDMA device registered again\n");
 	} else {
+		/* the core may not have let go of the old one's name yet */
+		if (err != -ENFILE || revive_delay > REVIVE_FIRST)
+			say_not_registered(err);
 		revive_delay = min_t(unsigned long, 2 * revive_delay,
 				     REVIVE_MAX);
 		schedule_delayed_work(&revive, revive_delay);
@@ -231,6 +242,8 @@ int tbib_verbs_register(struct tbib_node *node)
 	if (!err)
 		shell_node = node;
 	mutex_unlock(&shell_lock);
+	if (err)
+		say_not_registered(err);
 	return err;
 }
 
