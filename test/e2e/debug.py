@@ -470,6 +470,7 @@ def watched(lab, tally, name, action):
 def run(options, tally):
     lab = DebugLab(options)
     with lab:
+        tally.evidence = lab.evidence
         watching = options.kernel == "debug"
         watched(lab, tally, "hosts up, module loaded, link active", lab.ready)
         for step in options.step:
@@ -505,6 +506,7 @@ def main():
         run(options, tally)
     except VerbsError as error:
         print(f"test/debug: {error}\n{error.detail}", file=sys.stderr)
+        tally.evidence = tuple
         tally.row("the lab", fail=1)
     return tally.close()
 

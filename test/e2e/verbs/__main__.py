@@ -79,9 +79,11 @@ def run(names, hosts, table, options):
         wanted = [getattr(SUITES[name], "files", tuple) for name in names]
         cpus = max(getattr(SUITES[name], "CPUS", 1) for name in names)
         with Lab(options, hosts, dict(file for files in wanted for file in files()), cpus) as lab:
+            table.evidence = lab.evidence
             for name in names:
                 SUITES[name].suite(lab, table, options)
     except (VerbsError, subprocess.TimeoutExpired) as error:
+        table.evidence = tuple
         table.row(f"{names[0]}: the lab", fail=1,
                   below=[str(error), *getattr(error, "detail", "").splitlines()[-150:]])
 

@@ -24,6 +24,11 @@ ACTIVE = ("for i in $(seq 80); do rdma link show tbib0/1 | grep -q ACTIVE && "
           "ip -br -4 a show tbib0 | grep -q '/' && exit 0; sleep 0.5; done; exit 1")
 STATE = ("rdma link; ip -br a; ls /sys/bus/thunderbolt/devices; tail -n 5 /run/tbib/log; "
          "dmesg | grep -E 'thunderbolt|tbib' | tail -n 12")
+# Of a host where a row has just failed: clocks, what still runs, counters, the drivers' last words.
+EVIDENCE = """echo "up and idle $(cat /proc/uptime) s, load $(cat /proc/loadavg), it is $(date +%T)"
+ps -eo pid,stat,time,wchan:20,args --sort=-time --no-headers | grep -v '\\[' | head -n 6
+cd /sys/class/infiniband/tbib0/ports/1/hw_counters && grep -v ':0$' * /dev/null | tr '\n' ' '; echo
+dmesg | grep -E 'thunderbolt|tbib' | tail -n 6"""
 
 # For comparing: rxe on a network device that leads nowhere, so over loopback only.
 RXE_ADDRESS = "10.88.0.1"
@@ -162,6 +167,17 @@ class Lab:
             # a program's own fault is told by how it ended
             lines += [f"host {host}: {line}" for line in log[told:]
                       if is_complaint(line) and "] traps: " not in line]
+        return lines
+
+    def evidence(self):
+        """How the hosts are, for who reads of a row that failed."""
+        lines = []
+        for host in range(self.hosts):
+            try:
+                text = self.run(host, EVIDENCE, 20)
+            except (VerbsError, subprocess.TimeoutExpired) as error:
+                text = f"{error}\n{getattr(error, 'detail', '')}"
+            lines += [f"host {host}: {line}" for line in text.splitlines()]
         return lines
 
     def log(self, host):

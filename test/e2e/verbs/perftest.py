@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every program of perftest, between two hosts. It measures; that bytes are right, others say."""
 
+import itertools
+import math
 import re
 
 from lab import kernel_row
@@ -24,6 +26,9 @@ INLINE = ("write", "send")
 MOST_INLINE = 512
 # receives from a shared queue, which perftest has for these only
 SHARED = ("send",)
+# perftest measures the clock for each size by reading two clocks 200 times, one after the other. A
+# host that loses its processor in between spoils that: it says so, and divides by zero.
+NO_CLOCK = "Correlation coefficient"
 # With -R the client connects once more as soon as both sides have shaken hands, and the server
 # listens once more: one that comes before is rejected for want of a listener, and perftest crashes
 # then. So each of the client's first commands to rdma_cm waits, which is half a second in all.
@@ -129,14 +134,18 @@ def sample():
 
 
 def figures(output):
-    """The numbers of the result lines; a deviation that perftest rounds below zero is its nan."""
+    """
+    The numbers of the result lines; a deviation that perftest rounds below zero is its nan, and all
+    figures are inf if it could not measure the clock's frequency for them.
+    """
     return [[float(field) for field in line.split()] for line in output.splitlines()
-            if re.match(r"^\s*\d+\s+\d+(\s+-?([\d.]+|nan)){2,}\s*$", line)]
+            if re.match(r"^\s*\d+\s+\d+(\s+-?([\d.]+|nan|inf)){2,}\s*$", line)]
 
 
 def note(program, results):
     """What the group measured, as one figure: the best of a bandwidth, the least typical time."""
-    rows = [row for result in results for row in figures(result["output"])]
+    rows = [row for result in results for row in figures(result["output"])
+            if math.inf not in row]
     if not rows:
         return ""
     if program.split()[0].endswith("_bw"):
@@ -146,9 +155,12 @@ def note(program, results):
 
 def complaint(result):
     """What is wrong with a result whose programs both ended well, or None."""
-    done = [row[0] for row in figures(result["output"])]
+    lines = figures(result["output"])
+    done = [line[0] for line in lines]
     if not done:
         return "printed no result"
+    if math.inf in itertools.chain(*lines) and NO_CLOCK not in result["output"]:
+        return "printed an infinite figure"
     datagrams = " -c UD " in result["client"]
     sizes = [size for size in SIZES if not datagrams or size <= LARGEST_DATAGRAM]
     if " -a " in result["client"] and done != sizes:

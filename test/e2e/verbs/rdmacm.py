@@ -37,6 +37,7 @@ PAIRS = (
     ("ibv_ud_pingpong", f"ibv_ud_pingpong {PINGPONG}", f"ibv_ud_pingpong {PINGPONG} @"),
     ("ibv_srq_pingpong", f"ibv_srq_pingpong {PINGPONG}", f"ibv_srq_pingpong {PINGPONG} @"),
 )
+RECEIVER = "/run/mckey"  # what mckey says on each host
 # By an address of each kind; "%" is host 0's.
 FAMILY_PAIRS = (
     ("rping", "rping -s -a % -V -S 5000 -C 20", "rping -c -a % -V -S 5000 -C 20"),
@@ -101,19 +102,21 @@ def families(lab):
 
 def multicast(lab, size, group="239.7.7.7", address=Lab.address):
     """From host 0 to all hosts, itself included, which is more than one cable away."""
-    def mckey(host, options):
-        lab.run(host, f"timeout 30 mckey -m {group} -b {address(lab, host)} -C 50 -S {size}"
-                + options, timeout=50)
+    command = f"-m {group} -C 50 -S {size}"
+
+    def receive(host):
+        lab.run(host, f"timeout 60 stdbuf -oL mckey {command} -b {address(lab, host)} "
+                      f">{RECEIVER} 2>&1; code=$?; cat {RECEIVER}; "
+                      "[ $code = 0 ] || { echo \"ended with $code\"; exit 1; }", timeout=90)
 
     def send():
         # what is sent before a receiver has joined is lost, and it then waits for ever
         for host in range(lab.hosts):
-            lab.until(host, "its receiver to join", "rdma resource show qp link tbib0/1 | "
-                      "grep -q mckey", 20)
-        time.sleep(2)
-        mckey(0, " -s")
+            lab.until(host, "its receiver to join", f"grep -q 'joined dgid' {RECEIVER}", 40)
+        lab.run(0, f"timeout 30 mckey {command} -b {address(lab, 0)} -s", timeout=50)
 
-    together(*(lambda host=host: mckey(host, "") for host in range(lab.hosts)), send)
+    lab.everywhere(f"rm -f {RECEIVER}; touch {RECEIVER}")
+    together(*(lambda host=host: receive(host) for host in range(lab.hosts)), send)
 
 
 def multicasts(lab, table, sample):

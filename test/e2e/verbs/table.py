@@ -7,13 +7,14 @@ class Table:
 
     def __init__(self):
         self.counts = {"ok": 0, "fail": 0, "skip": 0}
+        self.evidence = tuple  # returns lines that go below a row that failed
 
     def row(self, name, ok=0, fail=0, skip=0, note="", below=()):
         for key, n in (("ok", ok), ("fail", fail), ("skip", skip)):
             self.counts[key] += n
         line = f"  {name:<34} {ok:4} passed {fail:4} failed {skip:4} skipped"
         print(f"{line}   {note}".rstrip(), flush=True)
-        for text in below:
+        for text in (*below, *(self.evidence() if fail else ())):
             print(f"      {text}", flush=True)
 
     def close(self, report=False):
