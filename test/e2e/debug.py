@@ -355,7 +355,7 @@ def suite(lab):
     lab.run(0, pyverbs.PREPARE)
     for module in pyverbs.MODULES + pyverbs.OURS:
         def run(module=module):
-            results = pyverbs.run_module(lab, "tbib0", module)
+            results = pyverbs.run_module(lab, "tbib0", module, 240)
             failed = [f"{test}: {why}" for test, (result, why) in results.items()
                       if result == "fail"]
             if failed:

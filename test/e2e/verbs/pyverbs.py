@@ -53,11 +53,11 @@ def rows(output):
             yield fields
 
 
-def run_module(lab, device, module):
-    """The tests of one module: name to (result, reason)."""
-    output = lab.run(0, f"python3 {GUEST_FOLDER}/pyverbs_guest.py /run/pyverbs {device} 1 "
+def run_module(lab, device, module, seconds=60):
+    """The tests of one module, each given so many seconds: name to (result, reason)."""
+    output = lab.run(0, f"python3 {GUEST_FOLDER}/pyverbs_guest.py /run/pyverbs {device} 1 {seconds} "
                      f"test_{module} 2>/run/pyverbs/log || echo 'fail\ttest_{module}\tended early'",
-                     timeout=240)
+                     timeout=4 * seconds)
     return {test: (result, why) for result, test, why in rows(output)}
 
 

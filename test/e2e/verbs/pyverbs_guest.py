@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Runs modules of rdma-core's pyverbs suite in a guest: pyverbs_guest.py FOLDER DEVICE GID MODULE...
+Runs modules of rdma-core's pyverbs suite in a guest: pyverbs_guest.py FOLDER DEVICE GID SECONDS MODULE...
 
 Each test has a process of its own, so that one that crashes or hangs is one line and no more.
 Prints "result<TAB>test<TAB>reason"; tracebacks go to standard error.
@@ -13,9 +13,7 @@ import sys
 import time
 import unittest
 
-TIMEOUT = 60
-
-folder, device, gid, *modules = sys.argv[1:]
+folder, device, gid, seconds, *modules = sys.argv[1:]
 sys.dont_write_bytecode = True
 sys.path[:0] = [folder, os.path.join(folder, "tests")]
 sys.argv[1:] = ["--dev", device, "--port", "1", "--gid", gid]
@@ -70,7 +68,7 @@ def run(test):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-    end = time.monotonic() + TIMEOUT
+    end = time.monotonic() + int(seconds)
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -78,7 +76,7 @@ def run(test):
         if time.monotonic() > end:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
-            say("fail", test, f"not through after {TIMEOUT} s")
+            say("fail", test, f"not through after {seconds} s")
             return
         time.sleep(0.005)
     if status:
