@@ -47,6 +47,14 @@ typedef int tbib_cqe_count_t;
 #define resize_user_cq resize_cq
 #endif
 
+/* what ib_free_cq() calls before and after its own work, where it does */
+#ifdef TBIB_HAVE_PRE_DESTROY_CQ
+#define TBIB_FREE_CQ_OPS(pre, post)					\
+	.pre_destroy_cq = (pre), .post_destroy_cq = (post),
+#else
+#define TBIB_FREE_CQ_OPS(pre, post)
+#endif
+
 /* 6.17: reg_user_mr() got DMA handles, which we do not support */
 #ifdef TBIB_HAVE_REG_MR_DMAH
 #define TBIB_DMAH_PARAM struct ib_dmah *dmah,

@@ -51,6 +51,7 @@ file() {
 
 	# verbs
 	has IB_UMEM_GET_VA rdma/ib_umem.h 'ib_umem_get_va\('
+	has PRE_DESTROY_CQ rdma/ib_verbs.h '\(\*pre_destroy_cq\)'
 	has RESIZE_USER_CQ rdma/ib_verbs.h '\(\*resize_user_cq\)'
 	has REG_MR_DMAH rdma/ib_verbs.h \
 		'\(\*reg_user_mr\)\([^)]*struct ib_dmah'

@@ -133,15 +133,26 @@ err_count:
 	return err;
 }
 
-int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
+/* Every QP is gone (core's usecnt): nothing can queue these again. */
+int tbib_cq_silence(struct ib_cq *ib)
 {
 	struct tbib_cq *cq = to_tbib_cq(ib);
 
-	/* every QP is gone (core's usecnt): nothing can queue these again */
 	cancel_work_sync(&cq->notify);
 	cancel_work_sync(&cq->error);
-	tbib_queue_free(&cq->q);
+	return 0;
+}
+
+void tbib_cq_release(struct ib_cq *ib)
+{
+	tbib_queue_free(&to_tbib_cq(ib)->q);
 	tbib_count_give(&to_tbib_dev(ib->device)->counts, TBIB_OBJ_CQ);
+}
+
+int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
+{
+	tbib_cq_silence(ib);
+	tbib_cq_release(ib);
 	return 0;
 }
 
@@ -278,7 +289,9 @@ static void fill_kernel_wc(struct ib_wc *wc, const struct tbib_vqp *q,
 /*
  * tbib_cq_add() - append a completion of @q; its lock is held
  * A full queue loses the completion and raises CQ_ERR (IBTA 11.6.3.1), once
- * until it has room again; its QPs stop.
+ * until it has room again for one that tells of no error; its QPs stop. Those
+ * in ERR are flushed without a system call, so that what is flushed may not
+ * bring one event after the other.
  */
 void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		 const struct tbib_cqe *c)
@@ -297,7 +310,7 @@ void tbib_cq_add(struct tbib_cq *cq, struct tbib_vqp *q,
 		goto out;
 	}
 	/* there is room once more: the next loss is told again */
-	if (unlikely(cq->overflow))
+	if (unlikely(cq->overflow) && c->status == TBIB_OK)
 		cq->overflow = false;
 	slot = tbib_queue_slot(&cq->q, cq->q.index);
 	if (cq->user)

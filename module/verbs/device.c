@@ -105,6 +105,7 @@ static const struct ib_device_ops tbib_dev_ops = {
 	.req_notify_cq = tbib_req_notify_cq,
 	.rereg_user_mr = tbib_rereg_user_mr,
 	.resize_user_cq = tbib_resize_cq,
+	TBIB_FREE_CQ_OPS(tbib_cq_silence, tbib_cq_release)
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, tbib_ah, ib),
 	INIT_RDMA_OBJ_SIZE(ib_cq, tbib_cq, ib),
@@ -194,8 +195,10 @@ static void shell_revive(void)
 		put_device(&shell->ib.dev);
 		shell = NULL;
 	}
-	if (shell)
+	if (shell) {
+		tbib_verbs_port_changed(shell_node);
 		goto out;
+	}
 	err = shell_create(shell_node);
 	if (!err) {
 		revive_delay = REVIVE_FIRST;
@@ -216,6 +219,11 @@ out:
 static void revive_work(struct work_struct *work)
 {
 	shell_revive();
+}
+
+void tbib_verbs_tell_again(void)
+{
+	schedule_delayed_work(&revive, 0);
 }
 
 /* delete_module() runs rdma_rxe's exit first and then says GOING */

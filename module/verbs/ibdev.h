@@ -223,6 +223,7 @@ struct tbib_mr_map {
  * @idle: completed when @users drops to zero
  * @windows: memory windows bound to it
  * @valid: keys work (FRWR: between REG_MR and invalidation)
+ * @lock: FRWR: guards changes of @key and @valid, by any QP of the PD
  * @page: kernel address of each page of 1 << @shift bytes
  * @page_off: bytes before the region in its first page
  * @spare: FRWR: a second table, which map_mr_sg fills; the next REG_MR takes it
@@ -240,6 +241,7 @@ struct tbib_mr {
 	u8 kind;		/* enum tbib_mr_kind */
 	u8 shift;
 	bool valid;
+	spinlock_t lock;
 	u32 key;
 	u32 access;
 	u64 iova;
@@ -427,6 +429,11 @@ struct net_device *tbib_get_netdev(struct ib_device *ib, u32 port);
 
 /* client.c */
 int tbib_client_register(void);
+/**
+ * tbib_verbs_tell_again() - what the port did while the core heard no events of
+ * the device is told once it does. Any context.
+ */
+void tbib_verbs_tell_again(void);
 void tbib_client_unregister(void);
 
 /* ucontext.c */
@@ -477,6 +484,13 @@ void tbib_mcast_rx(struct tbib_ibdev *dev, const struct tbib_bth *b,
 /* cq.c */
 int tbib_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 		   struct uverbs_attr_bundle *attrs);
+/**
+ * tbib_cq_silence() - before ib_free_cq() stops its own work, so that no
+ * handler of ours queues that again. Process context. Return: 0.
+ */
+int tbib_cq_silence(struct ib_cq *ib);
+/** tbib_cq_release() - and after it: memory, count. Process context. */
+void tbib_cq_release(struct ib_cq *ib);
 int tbib_destroy_cq(struct ib_cq *ib, struct ib_udata *udata);
 int tbib_resize_cq(struct ib_cq *ib, tbib_cqe_count_t cqe,
 		   struct ib_udata *udata);

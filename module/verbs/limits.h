@@ -26,6 +26,8 @@
 #define TBIB_MAX_MCAST		4096	/* attachments */
 #define TBIB_MAX_MCAST_QP	64	/* of them in one group */
 #define TBIB_MAX_FRWR_PAGES	512
+/* bytes: a table of its pages' addresses has to fit into kvmalloc()'s INT_MAX */
+#define TBIB_MAX_MR_SIZE	(1ull << 39)
 
 /** enum tbib_object - what is counted */
 enum tbib_object {

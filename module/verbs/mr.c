@@ -25,6 +25,7 @@ struct tbib_mr *tbib_mr_alloc(struct ib_pd *pd, enum tbib_mr_kind kind,
 	refcount_set(&mr->ref, 1);
 	refcount_set(&mr->users, 1);
 	init_completion(&mr->idle);
+	spin_lock_init(&mr->lock);
 	INIT_LIST_HEAD(&mr->on_nhis);
 	mr->dev = to_tbib_dev(pd->device);
 	mr->pd = pd;
@@ -166,9 +167,9 @@ struct ib_mr *tbib_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 
 	if (TBIB_DMAH_GIVEN || access & ~TBIB_ACCESS_SUPPORTED)
 		return ERR_PTR(-EOPNOTSUPP);
-	pages = DIV_ROUND_UP_ULL(offset_in_page(start) + length, PAGE_SIZE);
-	if (!length || pages > U32_MAX)
+	if (!length || length > TBIB_MAX_MR_SIZE)
 		return ERR_PTR(-EINVAL);
+	pages = DIV_ROUND_UP_ULL(offset_in_page(start) + length, PAGE_SIZE);
 	mr = tbib_mr_alloc(pd, TBIB_MR_USER, access);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
@@ -343,8 +344,10 @@ int tbib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int nents,
 /* tbib_mr_reg() - IB_WR_REG_MR, in its turn in the send queue */
 u8 tbib_mr_reg(struct tbib_vqp *q, struct tbib_mr *mr, u32 key, u32 access)
 {
-	if (mr->kind != TBIB_MR_FAST || mr->pd != q->pd || mr->valid ||
-	    (key >> 8) != (mr->key >> 8))
+	if (mr->kind != TBIB_MR_FAST || mr->pd != q->pd)
+		return TBIB_LOC_QP_OP_ERR;
+	guard(spinlock_irqsave)(&mr->lock);
+	if (mr->valid || (key >> 8) != (mr->key >> 8))
 		return TBIB_LOC_QP_OP_ERR;
 	/* nobody copies: who pins an invalid region lets go of it at once */
 	if (mr->mapped) {
@@ -375,6 +378,16 @@ static void mr_wait_copies(struct tbib_mr *mr)
 	smp_acquire__after_ctrl_dep();
 }
 
+/* Return: false when @key is not its newest key, or nothing is registered. */
+static bool mr_take_back(struct tbib_mr *mr, u32 key, bool remote)
+{
+	guard(spinlock_irqsave)(&mr->lock);
+	if (mr->key != key || (remote && !mr->valid))
+		return false;
+	WRITE_ONCE(mr->valid, false);
+	return true;
+}
+
 /*
  * tbib_mr_invalidate() - LOCAL_INV, or SEND with invalidate when @remote
  * Of regions, what may be invalidated is a fast registration of the QP's PD.
@@ -391,8 +404,7 @@ u8 tbib_mr_invalidate(struct tbib_vqp *q, u32 key, bool remote)
 	rcu_read_lock();
 	mr = xa_load(&q->dev->mrs, key >> 8);
 	if (mr && mr->kind == TBIB_MR_FAST && mr->pd == q->pd &&
-	    READ_ONCE(mr->key) == key && (mr->valid || !remote)) {
-		WRITE_ONCE(mr->valid, false);
+	    mr_take_back(mr, key, remote)) {
 		mr_wait_copies(mr);
 		status = TBIB_OK;
 	}

@@ -148,7 +148,7 @@ struct ib_mr *tbib_mr_dmabuf_reg(struct ib_pd *pd, struct dma_buf *buf,
 	struct tbib_mr *mr;
 	int err;
 
-	if (pages > U32_MAX)
+	if (length > TBIB_MAX_MR_SIZE)
 		return ERR_PTR(-EINVAL);
 	mr = tbib_mr_alloc(pd, TBIB_MR_DMABUF, access);
 	if (!mr)

@@ -49,7 +49,7 @@ int tbib_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	memset(attr, 0, sizeof(*attr));
 	attr->fw_ver = fw_ver();
 	attr->sys_image_guid = cpu_to_be64(dev->node->guid);
-	attr->max_mr_size = ~0ull;
+	attr->max_mr_size = TBIB_MAX_MR_SIZE;
 	attr->page_size_cap = ~(u64)(PAGE_SIZE - 1);
 	attr->vendor_id = 0xffffff;	/* IBTA: no OUI */
 	attr->hw_ver = hw_rev(ib->dev.parent);

@@ -159,6 +159,9 @@ static bool modify_locked(struct tbib_vqp *q, const struct ib_qp_attr *attr,
 {
 	struct tbib_qp_attr c;
 
+	/* asked for each time (IBTA 11.2.5.2) */
+	if (cur == IB_QPS_RTS && to == IB_QPS_SQD)
+		q->attr.en_sqd_async_notify = 0;
 	merge_attr(&q->attr, attr, mask);
 	c = core_attr(&q->attr);
 	tbib_qp_modify(&q->core, (enum tbib_qp_state)to, &c);

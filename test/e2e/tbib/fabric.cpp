@@ -43,7 +43,7 @@ fs::path make_tree() {
 }
 
 std::vector<std::string> modules(const FabricOptions& o) {
-    std::vector<std::string> m{"thunderbolt", "ib_uverbs", "rdma_ucm"};
+    std::vector<std::string> m{"thunderbolt"};
     if (o.stock_net) {
         m.emplace_back("thunderbolt_net");
     }
@@ -122,7 +122,8 @@ Fabric::~Fabric() {
 
 void Fabric::load_module(unsigned host) {
     this->host(host).must("k=/opt/tbib/tbib-$(uname -r | cut -d. -f1,2).ko; "
-                          "modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k");
+                          "modprobe -a $(modinfo -F depends $k | tr , ' ') && insmod $k && "
+                          "modprobe -a ib_uverbs rdma_ucm"); // as udev does for a new device
 }
 
 void Fabric::start_daemon(unsigned host, const std::string& arguments) {

@@ -76,6 +76,16 @@ def seen(inside=""):
     return listed
 
 
+def nothing_flushed():
+    """Only where the device is about to go are a destroyed queue pair's requests flushed."""
+    import surface_errors  # pylint: disable=import-outside-toplevel
+
+    pair = surface_errors.Pair(DEVICE, gid_index(own_address()), receives=3)
+    pair.far.close()
+    expect(pair.far_cq.poll(1)[0], 0, "completions of a queue pair that was destroyed")
+    pair.close()
+
+
 def rdma_device_elsewhere(peer):
     sh("rdma system set netns exclusive")
     try:
@@ -99,6 +109,7 @@ def rdma_device_elsewhere(peer):
     finally:
         sh("rdma system set netns shared")
     network_comes_back()
+    nothing_flushed()
     pingpong(peer, own_address())
 
 

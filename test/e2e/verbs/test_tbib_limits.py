@@ -87,6 +87,14 @@ class LimitTest(PyverbsAPITestCase):
         self.refused(lambda: cq.resize(limit + 1))
         cq.resize(limit)
 
+    def test_bytes_of_a_region(self):
+        # one program cannot have as many pinned, and is told before anything is
+        limit = self.limits.max_mr_size
+        self.assertTrue(1 << 36 <= limit < 1 << 48, hex(limit))
+        mr = MR(self.pd, 4096, e.IBV_ACCESS_LOCAL_WRITE)
+        for length in limit + 1, 1 << 48, (1 << 64) - 4096:
+            self.refused(lambda length=length: MR(self.pd, length, e.IBV_ACCESS_LOCAL_WRITE, address=mr.buf))
+
     def srq(self, wr=1, sge=1):
         return SRQ(self.pd, SrqInitAttr(SrqAttr(max_wr=wr, max_sge=sge)))
 
