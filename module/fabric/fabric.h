@@ -260,9 +260,15 @@ void tbib_fabric_no_route(struct tbib_node *node);
 	X(rx_frames) X(rx_trains) X(rx_packets) X(rx_bytes) \
 	X(doorbells) X(interrupts) X(trunk_retries) X(trunk_probes) \
 	X(ctrl_frames) X(crc_errors) X(torn_trains) X(duplicates) X(gaps) \
-	X(no_credit) X(no_room) X(no_window) X(transit_trains) \
+	X(no_page) X(no_credit) X(no_room) X(no_window) X(transit_trains) \
 	X(transit_drops) X(epoch_drops) X(lost_interrupts) X(no_route) \
 	X(mcast_drops) X(source_drops) X(unauthorised) X(malformed) X(marked)
+
+/**
+ * tbib_rx_scarce() - a raw frame's page: are many such pages held already?
+ * Then it is copied, not kept: trunks need pages to go on. In rx_ethernet().
+ */
+bool tbib_rx_scarce(const struct page *page);
 
 struct tbib_fabric_stats {
 #define X(n) u64 n;

@@ -164,6 +164,7 @@ static void take_info(struct tbib_flink *fl)
 	    info.peer_nonce != fl->peer_nonce)
 		fl->auth = false;
 	fl->peer_guid = info.peer_guid;
+	fl->nonce = info.nonce;
 	fl->peer_nonce = info.peer_nonce;
 	fl->speed_mbps = info.speed_gbps * max_t(u32, info.width, 1) * 1000;
 	fl->cookie_mine = tbib_link_cookie(fl->link, true);

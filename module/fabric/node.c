@@ -48,7 +48,11 @@ static u64 derive_guid(void)
 	return tbib_guid_from_mac(mac);
 }
 
-/* Under priv->mutex, or before anybody else knows the node. */
+/*
+ * A GUID comes with a nonce: who was called so before, and met the same peers,
+ * was at other sequences. Under priv->mutex, or before anybody else knows the
+ * node.
+ */
 static int take_guid(struct tbib_priv *priv, u64 guid)
 {
 	struct tbib_node *node = &priv->node;
@@ -61,6 +65,8 @@ static int take_guid(struct tbib_priv *priv, u64 guid)
 		WRITE_ONCE(node->self->lid, 0);
 	}
 	node->guid = guid;
+	node->nonce = get_random_u64() | 1;
+	WRITE_ONCE(node->epoch, tbib_epoch(node->nonce));
 	tbib_mac_from_guid(node->mac, guid);
 	self->self = true;
 	self->epoch = node->epoch;
@@ -354,15 +360,6 @@ static bool node_busy(struct tbib_priv *priv)
 	return priv->upper->busy && node->parent && priv->upper->busy(node);
 }
 
-/* to our neighbours we are another node now: trunks begin at sequence 0 */
-static void forget_epochs(struct tbib_priv *priv)
-{
-	u32 i;
-
-	for (i = TBIB_TRUNK_FIRST; i < priv->n_trunk; i++)
-		priv->trunk[i]->peer_nonce = 0;
-}
-
 /*
  * tbib_node_set_guid() - a new identity: the devices are made anew
  * Return: 0, -EBUSY when they are in use, -EEXIST when a peer has that GUID,
@@ -391,14 +388,13 @@ int tbib_node_set_guid(struct tbib_priv *priv, u64 guid)
 		detach(priv);
 	mutex_lock(&priv->mutex);
 	ret = take_guid(priv, guid);
-	if (!ret)
+	if (!ret) {
+		tbib_ring_set_node(guid, priv->node.nonce);
 		ret = tbib_lft_rebuild(priv);
-	forget_epochs(priv);
+	}
 	mutex_unlock(&priv->mutex);
 	if (dev)
 		attach(priv, dev);
-	if (!ret)
-		tbib_ring_set_guid(guid);
 out:
 	mutex_unlock(&priv->parent_mutex);
 	return ret;
@@ -438,6 +434,10 @@ static void free_all(struct tbib_priv *priv)
 {
 	u32 i;
 
+	/* whatever runs for one trunk may look at all of them */
+	for (i = 0; i < priv->n_trunk; i++)
+		hrtimer_cancel(&priv->trunk[i]->timer);
+	cancel_work_sync(&priv->kick_work);
 	for (i = 0; i < priv->n_trunk; i++)
 		tbib_trunk_free(priv->trunk[i]);
 	mutex_lock(&priv->mutex);
@@ -463,8 +463,6 @@ static void priv_init(struct tbib_priv *priv, const struct tbib_upper_ops *up)
 	INIT_WORK(&priv->loop_work, tbib_loop_work);
 	INIT_WORK(&priv->state_work, state_work);
 	INIT_DELAYED_WORK(&priv->tick, tick_work);
-	node->nonce = get_random_u64() | 1;
-	node->epoch = tbib_epoch(node->nonce);
 	node->port_state = TBIB_PORT_DOWN;
 	strscpy(priv->desc, "tbib", sizeof(priv->desc));
 }

@@ -104,7 +104,7 @@ struct tbib_flink {
 	struct tbib_trunk *trunk;
 	u32 id;
 	u64 peer_guid;
-	u64 peer_nonce;
+	u64 nonce, peer_nonce;	/* of the login */
 	u32 speed_mbps;
 	bool up;
 	bool auth;
@@ -176,7 +176,7 @@ struct tbib_trunk {
 	struct tbib_priv *priv;
 	u8 index;		/* in priv->trunk */
 	u64 guid;		/* the neighbour */
-	u64 peer_nonce;		/* of the sequences in tx and rx */
+	u64 nonce, peer_nonce;	/* of the sequences in tx and rx */
 	bool used;		/* has joined once: never reused */
 	u8 n_joined;		/* links; priv->mutex */
 	unsigned long down_since;	/* jiffies since no link is joined; 0 = up */
@@ -344,7 +344,7 @@ void tbib_trunk_unmap(struct tbib_trunk *tr, struct device *dev, u8 nhi);
 extern const struct tbib_tx_ops tbib_trunk_tx_ops;
 void tbib_trunk_lock(struct tbib_trunk *tr);
 void tbib_trunk_unlock(struct tbib_trunk *tr);
-void tbib_trunk_run(struct tbib_trunk *tr);
+bool tbib_trunk_run(struct tbib_trunk *tr);
 void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now);
 void tbib_trunk_reap(struct tbib_trunk *tr);
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now);

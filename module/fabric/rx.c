@@ -48,6 +48,11 @@ void tbib_rx_packets(struct tbib_priv *priv, const struct tbib_rx_train *t,
 		(*malformed)++;
 }
 
+bool tbib_rx_scarce(const struct page *page)
+{
+	return tbib_pool_scarce(page->pp);
+}
+
 static void note_marks(struct tbib_trunk *tr, struct tbib_peer *from, u8 flags)
 {
 	if (flags & TBIB_FF_MARK) {
@@ -104,7 +109,7 @@ static bool deliver(struct tbib_trunk *tr, const struct tbib_rx_train *t)
 		goto bad_source;
 
 	if (h->dlid == READ_ONCE(priv->node.lid)) {
-		if (h->dest_epoch != priv->node.epoch) {
+		if (h->dest_epoch != READ_ONCE(priv->node.epoch)) {
 			tr->stats.epoch_drops++;
 			return false;
 		}

@@ -55,6 +55,7 @@ void tbib_stats_ring(struct tbib_fabric_stats *s, struct tbib_ring *ring)
 	s->doorbells += r.doorbells;
 	s->interrupts += r.interrupts;
 	s->lost_interrupts += r.lost_irq;
+	s->no_page += r.rx_nobuf;
 }
 
 void tbib_fabric_get_stats(struct tbib_node *node, struct tbib_fabric_stats *s)

@@ -86,9 +86,11 @@ void tbib_trunk_free(struct tbib_trunk *tr)
 
 	hrtimer_cancel(&tr->timer);
 	if (tr->slots) {
+		/* nothing is sent any more, so not tbib_trunk_unlock() */
 		tbib_trunk_lock(tr);
 		tbib_tx_reset(&tr->tx);
-		tbib_trunk_unlock(tr);
+		rcu_read_unlock();
+		spin_unlock_bh(&tr->tx_lock);
 		tbib_rx_reset(&tr->rx);
 	}
 	for (i = 0; i < TBIB_LANES; i++)
@@ -269,8 +271,15 @@ void tbib_trunk_unmap(struct tbib_trunk *tr, struct device *dev, u8 nhi)
 
 /* ---- epochs ---------------------------------------------------------------- */
 
-/* the peer was loaded anew: both ends start at sequence 0. NAPI paused. */
-static void trunk_reset(struct tbib_trunk *tr, u64 nonce)
+/* are the sequences of @tr those of @fl's login? */
+static bool same_epoch(const struct tbib_trunk *tr, const struct tbib_flink *fl)
+{
+	return tr->used && tr->nonce == fl->nonce &&
+	       tr->peer_nonce == fl->peer_nonce;
+}
+
+/* either end has begun anew: both start at sequence 0. NAPI paused. */
+static void trunk_reset(struct tbib_trunk *tr, const struct tbib_flink *fl)
 {
 	tbib_trunk_lock(tr);
 	tbib_tx_reset(&tr->tx);
@@ -280,11 +289,12 @@ static void trunk_reset(struct tbib_trunk *tr, u64 nonce)
 	tbib_rx_reset(&tr->rx);
 	tr->pend.lanes = 0;
 	tr->pend.n_ring = 0;
-	tr->peer_nonce = nonce;
+	tr->nonce = fl->nonce;
+	tr->peer_nonce = fl->peer_nonce;
 	tr->used = true;
 }
 
-/* links of the peer's former life leave first: acks carry no epoch */
+/* links of a former life of either end leave first: acks carry no epoch */
 static bool old_life_left(struct tbib_trunk *tr, struct tbib_flink *fl)
 {
 	struct tbib_flink *o;
@@ -293,7 +303,7 @@ static bool old_life_left(struct tbib_trunk *tr, struct tbib_flink *fl)
 	list_for_each_entry(o, &tr->priv->links, list) {
 		if (o->trunk != tr || !o->joined)
 			continue;
-		if (o->peer_nonce != fl->peer_nonce)
+		if (o->nonce != fl->nonce || o->peer_nonce != fl->peer_nonce)
 			tbib_link_restart(o->link);
 		left = true;
 	}
@@ -302,13 +312,13 @@ static bool old_life_left(struct tbib_trunk *tr, struct tbib_flink *fl)
 
 /*
  * tbib_trunk_join() - listen on @fl's rings, when it may be
- * Under priv->mutex. When links of the peer's former life are in the way, or
+ * Under priv->mutex. When links of a former life are in the way, or
  * links that leave because the peer acks nothing, it is called again once they
  * are drained.
  */
 void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl)
 {
-	bool reset = !tr->used || tr->peer_nonce != fl->peer_nonce;
+	bool reset = !same_epoch(tr, fl);
 	u8 i;
 
 	if (!fl->up || !fl->auth || fl->joined || tr->stuck)
@@ -317,7 +327,7 @@ void tbib_trunk_join(struct tbib_trunk *tr, struct tbib_flink *fl)
 		return;
 	tbib_trunk_pause(tr);
 	if (reset)
-		trunk_reset(tr, fl->peer_nonce);
+		trunk_reset(tr, fl);
 	for (i = 0; i < fl->n_ring; i++) {
 		struct tbib_fring *fr = &fl->ring[i];
 

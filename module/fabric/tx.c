@@ -13,6 +13,7 @@
 
 #define LOOK_AGAIN_NS	NSEC_PER_MSEC	/* the timer is set no further ahead */
 #define RUN_BUDGET	32	/* trains sent before completions are reaped */
+#define KICK_RUNS	64	/* of trunks, in one kick */
 
 /* ---- lock and kick ----------------------------------------------------- */
 
@@ -27,6 +28,9 @@ void tbib_trunk_unlock(struct tbib_trunk *tr)
 	rcu_read_unlock();
 	spin_unlock(&tr->tx_lock);
 	tbib_trunk_run(tr);
+	/* sources that went on from here to other trunks */
+	if (READ_ONCE(tr->priv->want))
+		queue_work(system_bh_wq, &tr->priv->kick_work);
 	local_bh_enable();
 }
 
@@ -38,8 +42,11 @@ static void null_later(struct tbib_trunk *tr)
 		queue_work(system_bh_wq, &tr->priv->kick_work);
 }
 
-/* tbib_trunk_run() - send when something waits. BHs off, tx lock not held. */
-void tbib_trunk_run(struct tbib_trunk *tr)
+/*
+ * tbib_trunk_run() - send when something waits. BHs off, tx lock not held.
+ * Return: false when somebody else does it, or it is put off.
+ */
+bool tbib_trunk_run(struct tbib_trunk *tr)
 {
 	unsigned long *want = &tr->priv->want;
 	u64 now;
@@ -48,10 +55,10 @@ void tbib_trunk_run(struct tbib_trunk *tr)
 		/* pairs with the one behind spin_trylock() on another CPU */
 		smp_mb();
 		if (!test_bit(tr->index, want))
-			return;
+			return true;
 		if (!spin_trylock(&tr->tx_lock)) {
 			/* the holder unlocks, then sees the bit */
-			return;
+			return false;
 		}
 		clear_bit(tr->index, want);
 		smp_mb__after_atomic();	/* pairs with tbib_trunk_want() */
@@ -64,7 +71,7 @@ void tbib_trunk_run(struct tbib_trunk *tr)
 		spin_unlock(&tr->tx_lock);
 		if (tr->index == TBIB_TRUNK_NULL) {
 			null_later(tr);
-			return;
+			return false;
 		}
 	}
 }
@@ -72,18 +79,26 @@ void tbib_trunk_run(struct tbib_trunk *tr)
 void tbib_fabric_kick(struct tbib_node *node)
 {
 	struct tbib_priv *priv = to_priv(node);
-	unsigned long want = READ_ONCE(priv->want);
-	unsigned int i;
+	unsigned long want, skip = 0;
+	unsigned int i, n;
 
-	if (!want)
+	if (!READ_ONCE(priv->want))
 		return;
 	if (in_hardirq() || irqs_disabled()) {
 		queue_work(system_bh_highpri_wq, &priv->kick_work);
 		return;
 	}
 	local_bh_disable();
-	for_each_set_bit(i, &want, TBIB_TRUNKS)
-		tbib_trunk_run(priv->trunk[i]);
+	/* sources go on from one trunk to another meanwhile, and back */
+	for (n = 0; (want = READ_ONCE(priv->want) & ~skip); n++) {
+		if (n == KICK_RUNS) {
+			queue_work(system_bh_wq, &priv->kick_work);
+			break;
+		}
+		i = __ffs(want);
+		if (!tbib_trunk_run(priv->trunk[i]))
+			skip |= BIT(i);
+	}
 	local_bh_enable();
 }
 
@@ -147,7 +162,7 @@ enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 	else if (at)
 		timer_start(tr, now, min(at, now + LOOK_AGAIN_NS));
 	spin_unlock(&tr->tx_lock);
-	tbib_trunk_run(tr);
+	tbib_fabric_kick(&tr->priv->node);
 	return HRTIMER_NORESTART;
 }
 
@@ -479,7 +494,7 @@ static void trunk_xmit(struct tbib_tx *tx, unsigned int ring,
 			 * other end: as if lost, it is sent again later.
 			 */
 			p->dma = tr->priv->poison_dma[fr->nhi];
-			p->eof = TBIB_PDF_RAW(t->tag + 1);
+			p->eof = TBIB_PDF_RAW((t->tag + 1) % TBIB_RAW_TAGS);
 		}
 	}
 	tbib_ring_post(fr->ring, f, t->n_raw + 1);

@@ -1,14 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * tbib0, receiving: the inline bytes of a packet become the linear part of an
- * skb, the raw frames' pages its fragments, without a copy. Everything here was
- * written by a peer: lengths and the offload block are checked before use.
+ * skb, the raw frames' pages its fragments, without a copy, unless sockets that
+ * are not read hold many of them already. Everything here was written by a peer:
+ * lengths and the offload block are checked before use.
  */
 #include <linux/virtio_net.h>
 #include <net/page_pool/helpers.h>
 #include "priv.h"
 
-/* @p's out-of-line bytes as fragments. Return: false when there are too many. */
+/* @data, of one page, as fragment @n. Return: false when there is no memory. */
+static bool add_frag(struct sk_buff *skb, u32 n, const u8 *data, u32 len)
+{
+	struct page *page = virt_to_page(data);
+	u32 off = offset_in_page(data);
+
+	if (likely(!tbib_rx_scarce(page))) {
+		/* the train keeps its own reference until it is given back */
+		page_pool_ref_page(page);
+	} else {
+		page = dev_alloc_page();
+		if (!page)
+			return false;
+		memcpy(page_address(page), data, len);
+		off = 0;
+	}
+	skb_add_rx_frag(skb, n, page, off, len, PAGE_SIZE);
+	return true;
+}
+
+/* @p's out-of-line bytes as fragments. Return: false when it cannot be. */
 static bool add_frags(struct sk_buff *skb, const struct tbib_pkt *p)
 {
 	const struct tbib_rx_train *t = p->train;
@@ -18,14 +39,9 @@ static bool add_frags(struct sk_buff *skb, const struct tbib_pkt *p)
 	for (i = p->raw_index; left; i++, off = 0) {
 		const u8 *data = t->raw[i].data + off;
 		u32 len = min_t(u32, left, t->raw[i].len - off);
-		struct page *page = virt_to_page(data);
 
-		if (n == MAX_SKB_FRAGS)
+		if (n == MAX_SKB_FRAGS || !add_frag(skb, n++, data, len))
 			return false;
-		/* the train keeps its own reference until it is given back */
-		page_pool_ref_page(page);
-		skb_add_rx_frag(skb, n++, page, offset_in_page(data), len,
-				PAGE_SIZE);
 		left -= len;
 	}
 	return true;

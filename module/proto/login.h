@@ -31,7 +31,8 @@ enum tbib_login_status {
 /**
  * struct tbib_login - what each side says of itself; host order
  * @uuid: sender's router UUID, @peer_uuid: the receiver's as the sender sees it
- * @boot_nonce: random at module load; both nonces name the trunk epoch
+ * @boot_nonce: random at module load and with a new GUID; both nonces name the
+ *	trunk epoch
  * @session: random per attempt of bring-up; a change means "start again"
  * @peer_session: the newest session seen from the receiver, 0 = none
  * @cookie: what the receiver of this message must put into frame headers

@@ -482,27 +482,6 @@ static enum tbib_resp_step duplicate(struct tbib_qp *qp,
 	return RESP_DONE;
 }
 
-/*
- * A gap. One NAK is enough while the PSNs behind it grow; when they do not,
- * the peer has gone back (or probes) and our NAK or its answer was lost.
- */
-static enum tbib_resp_step nak_seq(struct tbib_qp *qp,
-				   const struct tbib_resp_pkt *rp)
-{
-	struct tbib_resp *r = &qp->resp;
-	bool told = r->nak_sent && tbib_psn_diff(rp->b->psn, r->oos_psn) > 0;
-
-	r->nak_sent = true;
-	r->oos_psn = rp->b->psn;
-	if (!told) {
-		answer(qp, TBIB_NAK_PSN_SEQ, r->epsn);
-		qp->stats.out_of_seq++;
-		qp->stats.naks_sent++;
-		qp->stats.seq_naks_sent++;
-	}
-	return RESP_DONE;
-}
-
 static enum tbib_resp_step rnr(struct tbib_qp *qp,
 			       const struct tbib_resp_pkt *rp)
 {
@@ -515,6 +494,30 @@ static enum tbib_resp_step rnr(struct tbib_qp *qp,
 	r->rnr_sent = true;
 	r->oos_psn = rp->b->psn;
 	qp->stats.rnr_naks_sent++;
+	return RESP_DONE;
+}
+
+/*
+ * A gap. One NAK is enough while the PSNs behind it grow; when they do not,
+ * the peer has gone back (or probes) and our NAK or its answer was lost.
+ */
+static enum tbib_resp_step nak_seq(struct tbib_qp *qp,
+				   const struct tbib_resp_pkt *rp)
+{
+	struct tbib_resp *r = &qp->resp;
+	bool told = r->nak_sent && tbib_psn_diff(rp->b->psn, r->oos_psn) > 0;
+
+	/* the newest once more: a probe that crossed our RNR NAK, no gap */
+	if (r->rnr_sent && rp->b->psn == r->oos_psn)
+		return rnr(qp, rp);
+	r->nak_sent = true;
+	r->oos_psn = rp->b->psn;
+	if (!told) {
+		answer(qp, TBIB_NAK_PSN_SEQ, r->epsn);
+		qp->stats.out_of_seq++;
+		qp->stats.naks_sent++;
+		qp->stats.seq_naks_sent++;
+	}
 	return RESP_DONE;
 }
 

@@ -524,6 +524,7 @@ void tbib_link_get_info(struct tbib_link *link, struct tbib_link_info *info)
 	info->state = link->fsm.state;
 	info->refused = why(link);
 	info->peer_guid = link->fsm.peer.node_guid;
+	info->nonce = link->fsm.mine.boot_nonce;
 	info->peer_nonce = link->fsm.peer.boot_nonce;
 	info->local_uuid = link->local_uuid;
 	info->remote_uuid = link->remote_uuid;

@@ -10,7 +10,7 @@
 
 /*
  * Pages of one ring that the layers above may hold at a time (sockets, transit
- * queues, resequencers), counted with those in the pool: 32 MiB.
+ * queues, resequencers), besides those that wait in the pool: 32 MiB.
  */
 #define POOL_MAX	8192
 
@@ -198,17 +198,37 @@ int tbib_ring_post_rx(struct tbib_ring *ring, struct tbib_slot *slot)
 	return tb_ring_rx(ring->rx, &slot->frame);
 }
 
+/*
+ * Are more than @most pages out: posted, in trains and transit queues, in skbs?
+ * Those that wait in the pool are not, near enough while others give pages
+ * back. In the NAPI of the ring.
+ */
+static bool pool_exceeds(struct page_pool *pool, u32 most)
+{
+	u32 held = pool->pages_state_hold_cnt -
+		   atomic_read(&pool->pages_state_release_cnt);
+	struct ptr_ring *r = &pool->ring;
+	int n;
+
+	if (likely(held <= most))
+		return false;
+	n = READ_ONCE(r->producer) - READ_ONCE(r->consumer_head);
+	if (n < 0 || (!n && !__ptr_ring_empty(r)))
+		n += r->size;
+	return held - pool->alloc.count - n > most;
+}
+
 /* Bounds what a peer can make us hold. */
 static struct page *fresh_page(struct tbib_ring *ring)
 {
-	const struct page_pool *pool = ring->pool;
-	u32 held;
-
-	held = pool->pages_state_hold_cnt -
-	       atomic_read(&pool->pages_state_release_cnt);
-	if (held > POOL_MAX)
+	if (pool_exceeds(ring->pool, POOL_MAX))
 		return NULL;
 	return page_pool_dev_alloc_pages(ring->pool);
+}
+
+bool tbib_pool_scarce(struct page_pool *pool)
+{
+	return pool_exceeds(pool, POOL_MAX / 2);
 }
 
 static bool take_frame(struct tbib_ring *ring, struct tbib_slot *slot,

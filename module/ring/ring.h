@@ -52,7 +52,7 @@ struct tbib_link_info {
 	u8 state;		/* enum tbib_link_state */
 	u8 refused;		/* enum tbib_login_status or TBIB_LINK_NO_RINGS */
 	u64 peer_guid;
-	u64 peer_nonce;
+	u64 nonce, peer_nonce;	/* of the login */
 	uuid_t local_uuid, remote_uuid;
 	u64 route;
 	int domain;
@@ -118,8 +118,8 @@ struct tbib_rx_desc {
 int tbib_ring_init(const struct tbib_fabric_ops *fops, u64 guid, u64 nonce);
 /** tbib_ring_exit() - BYE on every link, then the mirror of init. May sleep. */
 void tbib_ring_exit(void);
-/** tbib_ring_set_guid() - new node GUID: all links log in again */
-void tbib_ring_set_guid(u64 guid);
+/** tbib_ring_set_node() - new GUID and boot nonce: all links log in again */
+void tbib_ring_set_node(u64 guid, u64 nonce);
 
 /** tbib_link_for_each() - every cable with a peer that speaks tbib, up or not
  * Process context; @fn is called under a spinlock and must not call back.
@@ -188,6 +188,13 @@ void tbib_ring_reap(struct tbib_ring *ring);
  */
 int tbib_ring_poll(struct tbib_ring *ring, struct tbib_rx_desc *desc,
 		   int budget);
+
+/**
+ * tbib_pool_scarce() - is half of what a ring may have out in use?
+ * Who would keep a page for as long as somebody else likes takes a copy then.
+ * In the NAPI that polls the ring.
+ */
+bool tbib_pool_scarce(struct page_pool *pool);
 
 /** tbib_ring_unmask() - after napi_complete_done() returned true */
 void tbib_ring_unmask(struct tbib_ring *ring);

@@ -34,7 +34,7 @@ u64 tbib_local_guid(void)
 /** tbib_local_nonce() - boot nonce */
 u64 tbib_local_nonce(void)
 {
-	return local_nonce;
+	return READ_ONCE(local_nonce);
 }
 
 TB_SERVICE_PROBE(probe, svc)
@@ -205,10 +205,10 @@ void tbib_ring_exit(void)
 	destroy_workqueue(tbib_wq);
 }
 
-void tbib_ring_set_guid(u64 guid)
+void tbib_ring_set_node(u64 guid, u64 nonce)
 {
-	if (tbib_local_guid() == guid)
-		return;
+	/* whoever has read one of them, or neither, logs in again */
 	WRITE_ONCE(local_guid, guid);
+	WRITE_ONCE(local_nonce, nonce);
 	tbib_links_restart();
 }

@@ -100,7 +100,8 @@ bool is_stock_race(const std::string& splat)
 bool is_complaint(const std::string& line)
 {
     static const std::regex words("WARNING:|BUG:|Oops|general protection|cut here|Call Trace|"
-                                  "rcu.*stall");
+                                  "rcu.*stall|detected stall|INFO: (task|trying)|refcount_t:|UBSAN:|"
+                                  "(list_add|list_del|Memory) corruption|unregister_netdevice: waiting");
     return std::regex_search(line, words);
 }
 

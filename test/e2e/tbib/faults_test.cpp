@@ -53,6 +53,34 @@ struct Load {
     }
 };
 
+/** What runs on both hosts and has no end: one that only polls mapped memory, one that sleeps for events. */
+struct Programs {
+    tblab::Job far_bw, far_rping, bw, rping;
+    explicit Programs(Fabric& f)
+        : far_bw(f.host(1).start("ib_write_bw -d tbib0 -F -D 60")),
+          far_rping(f.host(1).start("rping -s -a " + f.address(1) + " -C 1000000")),
+          bw(f.host(0).start("sleep 1; ib_write_bw -d tbib0 -F -D 60 " + f.address(1))),
+          rping(f.host(0).start("sleep 1; rping -c -C 1000000 -a " + f.address(1))) {
+        std::this_thread::sleep_for(4s);
+        BOOST_TEST(bw.running());
+        BOOST_TEST(rping.running());
+    }
+    /** Those of host 0 have lost their device, and know it. */
+    void told() {
+        BOOST_TEST(tblab::eventually([&] { return !bw.running() && !rping.running(); }, 2s));
+        for (auto* job : {&bw, &rping}) {
+            if (!job->running()) {
+                BOOST_TEST(job->wait(1s).rc != 0);
+            }
+            job->kill();
+        }
+    }
+    void end() {
+        far_bw.kill();
+        far_rping.kill();
+    }
+};
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(tbib_faults)
@@ -195,30 +223,88 @@ BOOST_AUTO_TEST_CASE(module_goes_and_comes) {
     BOOST_TEST(f.complaints() == "");
 }
 
+// Nothing that a program has open or mapped keeps the module, and nothing of the module is needed when it ends.
+BOOST_DATA_TEST_CASE(module_goes_under_programs, boost::unit_test::data::make({"stable", "newest"}), kernel) {
+    FabricOptions o;
+    o.kernel = kernel;
+    Fabric f(o);
+    Programs programs(f);
+    // It has a queue pair and receives, and waits for a client.
+    auto waits = f.host(0).start("ibv_rc_pingpong -d tbib0 -g 1 -p 18600");
+    std::this_thread::sleep_for(1s);
+    f.host(0).must("rmmod tbib", 20s);
+    programs.told();
+    BOOST_TEST(waits.running());
+    waits.kill();
+    programs.end();
+    f.load_module(0);
+    BOOST_TEST(f.wait_active(40s));
+    BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(0), f.address(1), 3) == 0; }, 10s));
+    check_data(f, "-n 100");
+    BOOST_TEST(f.complaints() == "");
+}
+
+// Their sockets may hold 96 MiB, which is more than a ring has pages out.
+BOOST_AUTO_TEST_CASE(programs_that_do_not_read) {
+    Fabric f;
+    const unsigned long before[] = {carrier_changes(f, 0), carrier_changes(f, 1)};
+    f.host(0).must("echo 65536 131072 262144 >/proc/sys/net/ipv4/tcp_mem");
+    f.host(1).must("echo 65536 131072 262144 >/proc/sys/net/ipv4/tcp_mem");
+    // 33 and 32: SO_RCVBUFFORCE and SO_SNDBUFFORCE
+    auto reader = f.host(0).start("python3 -c 'import socket, time; s = socket.socket(); s.setsockopt(1, 33, 1 << 24); "
+                                  "s.bind((\"\", 7000)); s.listen(); c = [s.accept()[0] for _ in range(3)]; time.sleep(600)'");
+    std::this_thread::sleep_for(1s);
+    auto writer = f.host(1).start("python3 -c 'import socket, time\nfor _ in range(3):\n  c = socket.socket(); "
+                                  "c.setsockopt(1, 32, 1 << 22); c.connect((\"" + f.address(0) + "\", 7000)); c.settimeout(3)\n"
+                                  "  try:\n    while True: c.send(bytes(65536))\n  except OSError: globals()[str(_)] = c\n"
+                                  "open(\"/run/full\", \"w\"); time.sleep(600)'");
+    BOOST_TEST(tblab::eventually([&] { return f.host(1).run("[ -e /run/full ]").rc == 0; }, 60s));
+    const auto held = std::stoul(f.host(0).must("ss -Htn 'sport = 7000' | awk '{ sum += $2 } END { print sum + 0 }'"));
+    BOOST_TEST(held > 36000000UL);
+    BOOST_TEST(lost_pings(f.host(1), f.address(0), 20) == 0U);
+    check_data(f, "-n 200 -q 2");
+    std::this_thread::sleep_for(11s); // a link on which nothing is acknowledged starts anew after ten
+    for (unsigned i = 0; i < 2; ++i) {
+        BOOST_TEST(carrier_changes(f, i) == before[i]);
+    }
+    BOOST_TEST(f.counter(0, "no_page") == 0U);
+    reader.kill();
+    writer.kill();
+    BOOST_TEST(f.complaints() == "");
+}
+
+// What comes of a cloned machine that is given a machine-id of its own, and then its old one again. Its neighbour knows
+// the old name, and the sequences that were reached under it.
+BOOST_AUTO_TEST_CASE(a_host_is_called_as_before) {
+    Fabric f;
+    const auto guid = [&] { return f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid"); };
+    const auto called = [&](const std::string& machine_id) {
+        f.host(0).must("kill $(cat /run/tbib/pid); while kill -0 $(cat /run/tbib/pid) 2>/dev/null; do sleep .05; done; "
+                       "ip link set tbib0 down; " + machine_id);
+        f.start_daemon(0);
+        BOOST_REQUIRE(f.wait_active(40s));
+        BOOST_TEST(tblab::eventually([&] { return lost_pings(f.host(1), f.address(0), 3) == 0; }, 20s));
+        check_data(f, "-n 100");
+    };
+    const auto first = guid();
+    check_data(f, "-n 100");
+    called("cp /etc/machine-id /run/machine-id; echo 0123456789abcdef0123456789abcdef >/etc/machine-id");
+    BOOST_TEST(guid() != first);
+    called("cp /run/machine-id /etc/machine-id");
+    BOOST_TEST(guid() == first);
+    BOOST_TEST(f.complaints() == "");
+}
+
 BOOST_AUTO_TEST_CASE(rmmod_rdma_rxe) {
     Fabric f;
     f.host(0).must("modprobe rdma_rxe; rdma link add rxe0 type rxe netdev lo");
     const auto before = f.host(0).must("cat /sys/class/infiniband/tbib0/node_guid /sys/class/infiniband/tbib0/ports/1/gids/[0-3]");
     auto pings = f.host(0).start("ping -q -i 0.05 -c 160 -W 5 " + f.address(1));
-    // One program that only polls mapped memory, one that sleeps for events.
-    auto far_bw = f.host(1).start("ib_write_bw -d tbib0 -F -D 60");
-    auto far_rping = f.host(1).start("rping -s -a " + f.address(1) + " -C 1000000");
-    auto bw = f.host(0).start("sleep 1; ib_write_bw -d tbib0 -F -D 60 " + f.address(1));
-    auto rping = f.host(0).start("sleep 1; rping -c -C 1000000 -a " + f.address(1));
-    std::this_thread::sleep_for(4s);
-    BOOST_TEST(bw.running());
-    BOOST_TEST(rping.running());
+    Programs programs(f);
     f.host(0).must("rmmod rdma_rxe", 20s);
-    BOOST_TEST(tblab::eventually([&] { return !bw.running() && !rping.running(); }, 2s));
-    for (auto* job : {&bw, &rping}) {
-        if (!job->running()) {
-            BOOST_TEST(job->wait(1s).rc != 0);
-        }
-        job->kill();
-    }
+    programs.told();
     BOOST_TEST(tblab::eventually([&] { return f.port_state(0) == "ACTIVE"; }, 1500ms));
-    far_bw.kill();
-    far_rping.kill();
+    programs.end();
     const auto p = pings.wait(30s);
     const std::string drops = "ip -s -s link show tbib0; ethtool -S tbib0 | grep -v ' 0$'; dmesg | grep -E 'tbib|thunderbolt'";
     BOOST_TEST_MESSAGE(p.out + f.host(0).must(drops) + f.host(1).must(drops));

@@ -419,6 +419,58 @@ BOOST_AUTO_TEST_CASE(rnr_does_not_execute_and_what_follows_is_resent)
     BOOST_TEST(a.send_cqes.size() == 2u);
 }
 
+// The responder is slow, so the requester probes before it hears that there was no receive.
+
+BOOST_AUTO_TEST_CASE(a_probe_comes_before_the_rnr_nak_is_sent)
+{
+    attr.retry_cnt = 0;
+    connect(a, b, attr);
+    a.post(send(0, 5000));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    now = tbib_qp_deadline(&a.core);
+    tbib_qp_timer(&a.core, now);
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    BOOST_TEST(a.core.stats.tail_probes == 1u);
+    pump();
+    BOOST_TEST(b.core.stats.seq_naks_sent == 0u);
+    BOOST_TEST(a.core.stats.rnr_naks_recv == 1u);
+    BOOST_TEST(a.send_cqes.empty());
+    recv(b, 0, 5000);
+    pump();
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_OK);
+    BOOST_TEST(a.core.stats.retries == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_probe_crosses_the_rnr_nak)
+{
+    attr.rnr_retry = 1;
+    connect(a, b, attr);
+    a.post(send(0, 5000));
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    const auto rnr = b.take(now);
+    now = tbib_qp_deadline(&a.core);
+    tbib_qp_timer(&a.core, now);
+    for (const auto& p : a.take(now))
+        b.deliver(p, now);
+    BOOST_TEST(a.core.stats.tail_probes == 1u);
+    for (const auto& p : rnr)
+        a.deliver(p, now);
+    pump();
+    // it waits for as long as it was told, which was once
+    BOOST_TEST(a.send_cqes.empty());
+    BOOST_TEST(!tbib_qp_wants_tx(&a.core));
+    BOOST_TEST(tbib_qp_deadline(&a.core) > now + tbib_rnr_ns(attr.min_rnr_timer) / 2);
+    recv(b, 0, 5000);
+    next_timer();
+    BOOST_REQUIRE(a.send_cqes.size() == 1u);
+    BOOST_TEST(a.send_cqes[0].status == TBIB_OK);
+    BOOST_TEST(a.core.stats.retries == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(write_with_immediate_waits_for_a_receive_too)
 {
     a.post(rdma(TBIB_WR_WRITE_IMM, 0, 3000, 100));
