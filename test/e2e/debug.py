@@ -46,14 +46,15 @@ PERFTEST = tuple(
 
 
 class DebugLab(Lab):
-    """Two hosts whose kernel logs are read after each step."""
+    """Hosts of two processors in a chain, whose kernel logs are read after each step."""
 
-    def __init__(self, options):
-        super().__init__(options, 2)
+    def __init__(self, options, hosts):
+        super().__init__(options, hosts, cpus=2)
+        self.far = hosts - 1
         self.up = ["--memory", "2048"]
         if options.append:
             self.up += ["--append", options.append]
-        self.seen = [0, 0]
+        self.seen = [0] * hosts
         # An emulated processor that checks every access runs some five times slower.
         self.patience = 6 if options.kernel == "debug" else 1
 
@@ -87,7 +88,7 @@ class DebugLab(Lab):
                  "sleep 0.1; done; exit 1", timeout=60)
 
     def pair(self, server, client, seconds=30):
-        """A server on host 0 and its client on host 1; '@' in either is host 0's address."""
+        """A server on host 0 and its client on the last; '@' in either is host 0's address."""
         address = self.address(0)
         server, client = (f"timeout {seconds * self.patience} {command.replace('@', address)}"
                           for command in (server, client))
@@ -104,7 +105,7 @@ class DebugLab(Lab):
         thread.start()
         try:
             self.listening(0, before)
-            self.run(1, client, timeout=seconds + 10)
+            self.run(self.far, client, timeout=seconds + 10)
         finally:
             thread.join()
         if failure:
@@ -121,16 +122,16 @@ class DebugLab(Lab):
         for host in range(self.hosts):
             self.wait_for(host, "{ rdma link show tbib0/1 | grep -q ACTIVE && "
                           "ip -br -4 a show tbib0 | grep -q /; }", 60)
-        self.wait_for(1, f"ping -c 1 -W 2 {self.address(0)} >/dev/null")
+        self.wait_for(self.far, f"ping -c 1 -W 2 {self.address(0)} >/dev/null")
 
     def load(self, options="-D 600"):
-        """perftest between the hosts that does not end by itself."""
+        """perftest between the ends of the chain that does not end by itself."""
         before = self.listeners(0)
         self.background(0, f"ib_write_bw -d tbib0 -F {options}")
         self.listening(0, before)
-        self.background(1, f"ib_write_bw -d tbib0 -F {options} {self.address(0)}")
+        self.background(self.far, f"ib_write_bw -d tbib0 -F {options} {self.address(0)}")
         time.sleep(4 + self.patience)
-        for host in range(self.hosts):
+        for host in (0, self.far):
             self.run(host, "pidof ib_write_bw || { cat /tmp/background.log; exit 1; }")
 
     def end_load(self):
@@ -323,6 +324,27 @@ def reload(lab):
             lab.ready()
         lab.run(0, "killall iperf3")
 
+    def in_use():
+        """Programs that poll, that sleep, and one that goes later than the module whose pages it has mapped."""
+        for host in (1, 0):
+            lab.load()
+            before = lab.listeners(0)
+            lab.background(0, f"rping -s -a {lab.address(0)} -C 1000000")
+            lab.listening(0, before)
+            lab.background(1, f"rping -c -a {lab.address(0)} -C 1000000")
+            lab.background(host, "ibv_rc_pingpong -d tbib0 -g 1 -p 18600")
+            time.sleep(2 + lab.patience)
+            lab.run(host, "pidof rping && pidof ibv_rc_pingpong")
+            lab.remove(host)
+            # the server of WRITEs only waits for a word over TCP
+            lab.wait_for(host, f"! pidof rping {'ib_write_bw' if host else ''} >/dev/null")
+            lab.run(host, "pidof ibv_rc_pingpong && killall -KILL ibv_rc_pingpong")
+            lab.end_load()
+            lab.run(1 - host, "killall -q -KILL rping; exit 0")
+            lab.insert(host)
+            lab.ready()
+            lab.pair("rping -s -a @ -C 10", "rping -c -a @ -C 10")
+
     def disowned():
         """rmmod rdma_rxe takes the verbs device from its users (ADR 2)."""
         lab.run(1, "modprobe rdma_rxe", timeout=60)
@@ -334,6 +356,7 @@ def reload(lab):
     yield "rmmod and insmod", again
     yield "logins that come again and again", repeated
     yield "rmmod under load", under_load
+    yield "rmmod under programs of verbs", in_use
     yield "rmmod rdma_rxe under load", disowned
 
 
@@ -387,12 +410,51 @@ def no_memory(lab):
     yield "failing allocations", failing
 
 
+def transit(lab):
+    """A host between the two forwards, and copies what goes to many; then it goes itself."""
+    check = f"{GUEST_FOLDER}/verbs_check -d tbib0 -n 60 -q 2"
+
+    def lossy():
+        for cable in ("0", "1"):
+            lab.tblab("fault", cable, "drop=0.001", "crc-error=0.001")
+        try:
+            lab.pair(check, check + " @", 90)
+        finally:
+            lab.tblab("fault", "clear")
+
+    def pulled():
+        lab.load()
+        lab.tblab("unplug", "1")
+        lab.wait_for(lab.far, "rdma link show tbib0/1 | grep -q DOWN")
+        time.sleep(2)
+        lab.tblab("plug", "1")
+
+    def reloaded():
+        lab.load()
+        lab.remove(1)
+        lab.insert(1)
+
+    def again(disturb):
+        disturb()
+        lab.ready()
+        lab.end_load()
+        lab.pair("rping -s -a @ -C 10", "rping -c -a @ -C 10")
+
+    yield "rping, two cables away", lambda: lab.pair("rping -s -a @ -C 20", "rping -c -a @ -C 20")
+    yield "verbs_check, two cables away", lambda: lab.pair(check, check + " @", 60)
+    yield "mckey to three hosts", lambda: rdmacm.multicast(lab, 1000)
+    yield "one frame in 1000 lost, one damaged", lossy
+    yield "far cable replugged under load", lambda: again(pulled)
+    yield "rmmod in the middle under load", lambda: again(reloaded)
+
+
 STEPS = {"kunit": kunit, "pingpongs": pingpongs, "perftest": perftest, "verified": verified,
          "rules": promises, "many": many, "mpi": message_passing, "network": network,
          "surface": administration,
          "storage": debug_storage.storage, "loss": loss, "replug": replug,
          "killed": killed, "reload": reload, "unbind": unbind, "no_memory": no_memory,
-         "pyverbs": suite}
+         "pyverbs": suite, "transit": transit}
+HOSTS = {"transit": 3}      # all others: 2
 
 
 # ---- what is left at the end ------------------------------------------------------------
@@ -410,10 +472,11 @@ def mappings(lab, host):
     return int(lab.run(host, "grep -c thunderbolt /sys/kernel/debug/dma-api/dump; exit 0"))
 
 
-def lockdep_on(lab):
-    """Lockdep ends its work when it runs out of room, too."""
+def all_on(lab):
+    """Lockdep ends its work when it runs out of room, too, and so do DMA mappings' checks."""
     for host in range(lab.hosts):
         lab.run(host, "grep -q 'debug_locks: *1' /proc/lockdep_stats")
+        lab.run(host, "grep -qx N /sys/kernel/debug/dma-api/disabled")
 
 
 def leftovers(lab):
@@ -467,17 +530,21 @@ def watched(lab, tally, name, action):
         print(text, flush=True)
 
 
-def run(options, tally):
-    lab = DebugLab(options)
+def run(options, hosts, tally):
+    """The steps that want so many hosts."""
+    steps = [STEPS[step] for step in options.step if HOSTS.get(step, 2) == hosts]
+    if not steps:
+        return
+    lab = DebugLab(options, hosts)
     with lab:
         tally.evidence = lab.evidence
         watching = options.kernel == "debug"
-        watched(lab, tally, "hosts up, module loaded, link active", lab.ready)
-        for step in options.step:
-            for name, action in STEPS[step](lab):
+        watched(lab, tally, f"{hosts} hosts up, module loaded, links active", lab.ready)
+        for step in steps:
+            for name, action in step(lab):
                 watched(lab, tally, name, action)
         if watching:
-            watched(lab, tally, "lockdep is on to the end", lambda: lockdep_on(lab))
+            watched(lab, tally, "lockdep and DMA checks on to the end", lambda: all_on(lab))
             watched(lab, tally, "kmemleak and DMA mappings", lambda: leftovers(lab))
         else:
             watched(lab, tally, "rmmod",
@@ -502,12 +569,13 @@ def main():
         options.step = [step for step in STEPS
                         if options.kernel == "debug" or step not in ("kunit", "no_memory")]
     tally = Table()
-    try:
-        run(options, tally)
-    except VerbsError as error:
-        print(f"test/debug: {error}\n{error.detail}", file=sys.stderr)
-        tally.evidence = tuple
-        tally.row("the lab", fail=1)
+    for hosts in (2, 3):
+        try:
+            run(options, hosts, tally)
+        except VerbsError as error:
+            print(f"test/debug: {error}\n{error.detail}", file=sys.stderr)
+            tally.evidence = tuple
+            tally.row("the lab", fail=1)
     return tally.close()
 
 

@@ -21,11 +21,12 @@ struct Options {
     std::string scene;
     std::string host;
     int port = 18519;
+    int rounds = 50;
 };
 
 std::vector<Scene> scenes() {
     std::vector<Scene> all = order_scenes();
-    for (const auto& more : {error_scenes(), state_scenes()}) {
+    for (const auto& more : {error_scenes(), state_scenes(), fire_scenes()}) {
         all.insert(all.end(), more.begin(), more.end());
     }
     return all;
@@ -33,10 +34,11 @@ std::vector<Scene> scenes() {
 
 std::optional<Options> parse(int argc, char** argv) {
     Options options;
-    for (int c = 0; (c = getopt(argc, argv, "d:p:")) != -1;) {
+    for (int c = 0; (c = getopt(argc, argv, "d:p:r:")) != -1;) {
         switch (c) {
         case 'd': options.device = optarg; break;
         case 'p': options.port = std::atoi(optarg); break;
+        case 'r': options.rounds = std::atoi(optarg); break;
         default: return std::nullopt;
         }
     }
@@ -74,7 +76,7 @@ int play(const Options& options) {
     Channel channel = client ? Channel::connect(options.host, options.port)
                              : Channel::accept(options.port);
     const rdma::Device device(options.device);
-    Stage stage{device, channel, client};
+    Stage stage{device, channel, client, options.rounds};
     scene->play(stage);
     channel.barrier();
     std::printf("verbs_rules: %s: as it must be\n", scene->name.c_str());
@@ -137,6 +139,26 @@ void End::receive(ibv_sge sge) {
     wr.sg_list = &sge;
     wr.num_sge = 1;
     rdma::post_recv(qp(), wr);
+}
+
+void End::bind(ibv_mw* window, std::uint32_t key, ibv_sge range) {
+    ibv_send_wr wr{};
+    wr.opcode = IBV_WR_BIND_MW;
+    wr.send_flags = IBV_SEND_SIGNALED;
+    wr.bind_mw.mw = window;
+    wr.bind_mw.rkey = key;
+    wr.bind_mw.bind_info = {mr_.get(), range.addr, range.length, IBV_ACCESS_REMOTE_WRITE};
+    rdma::post_send(qp(), wr);
+    completion(IBV_WC_SUCCESS, "bind a window");
+}
+
+void End::invalidate(std::uint32_t key) {
+    ibv_send_wr wr{};
+    wr.opcode = IBV_WR_LOCAL_INV;
+    wr.send_flags = IBV_SEND_SIGNALED;
+    wr.invalidate_rkey = key;
+    rdma::post_send(qp(), wr);
+    completion(IBV_WC_SUCCESS, "invalidate a window");
 }
 
 void End::fill(std::uint32_t offset, std::uint32_t bytes, std::uint64_t key) {
@@ -260,7 +282,7 @@ void expect_event(const rdma::Device& device, ibv_event_type type) {
 int main(int argc, char** argv) {
     const auto options = parse(argc, argv);
     if (!options) {
-        std::fputs("verbs_rules [-d DEVICE] [-p PORT] SCENE [HOST]\nscenes:\n", stderr);
+        std::fputs("verbs_rules [-d DEVICE] [-p PORT] [-r ROUNDS] SCENE [HOST]\nscenes:\n", stderr);
         for (const Scene& scene : scenes()) {
             std::fprintf(stderr, "  %s\n", scene.name.c_str());
         }

@@ -33,6 +33,7 @@ struct Stage {
     const rdma::Device& device;
     Channel& channel;
     bool client;
+    int rounds; /**< of a scene that is a race, at most */
 };
 
 struct Scene {
@@ -44,6 +45,7 @@ struct Scene {
 std::vector<Scene> order_scenes();
 std::vector<Scene> error_scenes();
 std::vector<Scene> state_scenes();
+std::vector<Scene> fire_scenes();
 
 /** Throws std::runtime_error with @p what unless @p right. */
 void expect(bool right, const std::string& what);
@@ -73,6 +75,9 @@ public:
     [[nodiscard]] ibv_send_wr request(ibv_wr_opcode opcode, ibv_sge& sge) const;
     void post(ibv_wr_opcode opcode, ibv_sge sge, unsigned flags = 0);
     void receive(ibv_sge sge);
+    /** Lets the other side write through a window of type 2; returns when it may. */
+    void bind(ibv_mw* window, std::uint32_t key, ibv_sge range);
+    void invalidate(std::uint32_t key);
 
     void fill(std::uint32_t offset, std::uint32_t bytes, std::uint64_t key);
     void clear(std::uint32_t offset, std::uint32_t bytes);

@@ -14,28 +14,12 @@ public:
         : end_(end),
           mw_(rdma::own(ibv_alloc_mw(stage.device.pd(), IBV_MW_TYPE_2), "allocate an MW")),
           key_(ibv_inc_rkey(mw_->rkey)) {
-        const ibv_sge range = end.piece(inside, bytes);
-        ibv_send_wr wr{};
-        wr.opcode = IBV_WR_BIND_MW;
-        wr.send_flags = IBV_SEND_SIGNALED;
-        wr.bind_mw.mw = mw_.get();
-        wr.bind_mw.rkey = key_;
-        wr.bind_mw.bind_info = {const_cast<ibv_mr*>(&end.mr()), range.addr, range.length,
-                                IBV_ACCESS_REMOTE_WRITE};
-        rdma::post_send(end.qp(), wr);
-        end.completion(IBV_WC_SUCCESS, "bind a window");
+        end.bind(mw_.get(), key_, end.piece(inside, bytes));
     }
 
     [[nodiscard]] std::uint32_t key() const { return key_; }
 
-    void invalidate() {
-        ibv_send_wr wr{};
-        wr.opcode = IBV_WR_LOCAL_INV;
-        wr.send_flags = IBV_SEND_SIGNALED;
-        wr.invalidate_rkey = key_;
-        rdma::post_send(end_.qp(), wr);
-        end_.completion(IBV_WC_SUCCESS, "invalidate a window");
-    }
+    void invalidate() { end_.invalidate(key_); }
 
 private:
     End& end_;

@@ -55,6 +55,7 @@ def arguments():
                         help="stable or 6.12 (default), newest or 7.3; several with commas between")
     parser.add_argument("--preset", default="intel", type=some_of(PRESETS),
                         help="the hosts' router: 12 ring pairs (intel) or 3 (strix); or both")
+    parser.add_argument("--all", action="store_true", help="every kernel with every preset")
     parser.add_argument("--sample", action="store_true",
                         help="a part of every suite, about four minutes")
     parser.add_argument("--quick", action="store_true",
@@ -67,6 +68,8 @@ def arguments():
                         help="end with a report in the form of Boost.Test too")
     options = parser.parse_args()
     options.quick |= options.sample
+    if options.all:
+        options.kernel, options.preset = ["6.12", "7.3"], ["intel", "strix"]
     for suite in options.suite:
         if suite not in SUITES:
             parser.error(f"unknown suite '{suite}', there are: {', '.join(SUITES)}")
@@ -77,7 +80,7 @@ def run(names, hosts, table, options):
     """These suites, one after the other, on the same hosts."""
     try:
         wanted = [getattr(SUITES[name], "files", tuple) for name in names]
-        cpus = max(getattr(SUITES[name], "CPUS", 1) for name in names)
+        cpus = 1 if options.sample else max(getattr(SUITES[name], "CPUS", 1) for name in names)
         with Lab(options, hosts, dict(file for files in wanted for file in files()), cpus) as lab:
             table.evidence = lab.evidence
             for name in names:

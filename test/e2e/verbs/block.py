@@ -4,7 +4,7 @@
 import collections
 
 from lab import VerbsError, attempt, kernel_row
-from nvme import MIB, READ, WRITE
+from nvme import MIB, READ, WRITE, WRITE_MORE, WRITTEN
 
 HOSTS = 2
 MOUNT = "/run/remote"
@@ -130,11 +130,9 @@ class Steps:
         self.read()
 
     def written_while_out(self):
-        self.do(f"(cd {MOUNT} && for i in $(seq 30); do head -c 100000 /dev/urandom >more-$i && "
-                "sync -f more-$i && sha256sum more-$i >>/run/sums; sleep 0.1; done; "
-                "echo done >/run/more) >/dev/null 2>&1 &")
+        self.do(WRITE_MORE.format(mount=MOUNT))
         self.lab.replug(2)
-        self.lab.until(1, "the writer to end", "[ -e /run/more ]", 90)
+        self.lab.until(1, "all files to be written", WRITTEN, 90)
         self.read()
 
     def run(self):
@@ -151,7 +149,6 @@ class Steps:
                    f"e2fsck -f -n {DISK} && mount {DISK} {MOUNT} && {READ.format(mount=MOUNT)}",
                    timeout=150)
         self.shell("disconnect", f"cd / && umount {MOUNT} && ({protocol.disconnect})")
-        self.lab.run(1, "rm -f /run/more")
 
 
 def suite(lab, table, _):

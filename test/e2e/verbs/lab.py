@@ -39,7 +39,7 @@ rdma link add rxe0 type rxe netdev rxenet"""
 
 
 # What a kernel prints when something is wrong with it.
-SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging)|ODEBUG:|Oops|"
+SPLAT = re.compile(r"BUG:|WARNING:|UBSAN:|KASAN:|DMA-API: (?!preallocated|debugging enabled)|ODEBUG:|Oops|"
                    r"general protection|INFO: (?:task|rcu|trying)|detected stall|rcu.*stall|"
                    r"unregister_netdevice: waiting|refcount_t:|corruption|cut here")
 # What the drivers say themselves or the core of tbib0, but for what is told of every module that is not the kernel's.

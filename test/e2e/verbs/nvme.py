@@ -51,6 +51,8 @@ DISCONNECT = """set -e
 echo 1 >/sys/class/nvme/nvme0/delete_controller
 for i in $(seq 40); do [ -e /sys/class/nvme/nvme0 ] || exit 0; sleep 0.25; done
 exit 1"""
+# The target gets the key of all memory then, wherever a request is in one piece.
+UNREGISTERED = "modprobe -r nvme-rdma && modprobe nvme-rdma register_always=N"
 FORMAT = f"""set -e
 mkfs.ext4 -q -F -E nodiscard {DISK}
 mkdir -p {MOUNT} && mount {DISK} {MOUNT}"""
@@ -61,6 +63,11 @@ for size in 1 511 4096 65537 1000003 16777216; do head -c $size /dev/urandom >fi
 for i in $(seq 200); do head -c 1234 /dev/urandom >>file-pieces; done
 sha256sum file-* >/run/sums && cp /run/sums sums
 sync -f ."""
+MORE_FILES = 30
+# one after the other, for some seconds; it ends with the first that fails
+WRITE_MORE = ("(cd {mount} && for i in $(seq %d); do head -c 100000 /dev/urandom >more-$i && sync -f more-$i && "
+              "sha256sum more-$i >>/run/sums || exit; sleep 0.1; done) >/dev/null 2>&1 &" % MORE_FILES)
+WRITTEN = f"[ $(grep -c ' more-' /run/sums) = {MORE_FILES} ]"
 READ = "echo 3 >/proc/sys/vm/drop_caches && cd {mount} && sha256sum -c --quiet /run/sums"
 
 
@@ -82,11 +89,9 @@ def suite(lab, table, _):
         return f"reconnected {count} times"
 
     def written_while_out():
-        lab.run(1, f"(cd {MOUNT} && for i in $(seq 30); do head -c 100000 /dev/urandom >more-$i && "
-                   "sync -f more-$i && sha256sum more-$i >>/run/sums; sleep 0.1; done; "
-                   "echo done >/run/more) >/dev/null 2>&1 &")
+        lab.run(1, WRITE_MORE.format(mount=MOUNT))
         lab.replug(2)
-        lab.until(1, "the writer to end", "[ -e /run/more ]", 60)
+        lab.until(1, "all files to be written", WRITTEN, 60)
         lab.run(1, READ.format(mount=MOUNT), 120)
 
     step("target", target(RAM), 0)
@@ -99,5 +104,8 @@ def suite(lab, table, _):
     step("disconnect, connect, read again",
          f"umount {MOUNT} && ({DISCONNECT}) && ({CONNECT}) && e2fsck -f -n {DISK} && "
          f"mount {DISK} {MOUNT} && {READ.format(mount=MOUNT)}", timeout=120)
+    step("without registration, write, read",
+         f"umount {MOUNT} && ({DISCONNECT}) && {UNREGISTERED} && ({CONNECT}) && mount {DISK} {MOUNT} && "
+         f"({WRITE.format(mount=MOUNT)}) && {READ.format(mount=MOUNT)}", timeout=120)
     step("disconnect", f"cd / && umount {MOUNT} && {DISCONNECT}")
     kernel_row(lab, table)

@@ -77,41 +77,48 @@ def inline(size):
 
 
 def bandwidth(verb, transport):
-    """All sizes, and the options with a large one, each with 1, 2 and 16 QPs."""
+    """All sizes with 1, 2 and 16 QPs; the options with all sizes for one QP, with a large one for more."""
     base = f"-c {transport} --report_gbits"
+    every = f"{base} {sizes(verb)}-n 5"
     some = f"{base} {large(verb, transport)}"
     # RC wants as many receives as QPs; for the others perftest gives a shared queue 100, and what
     # finds none is lost
-    shared = f"{some}-n {20 if transport == 'RC' else 5} --use-srq"
+    shared = f"{some}-n {20 if transport == 'RC' else 5}"
     for qps in QPS:
-        yield f"-q {qps}", f"{base} {sizes(verb)}-n 5 -q {qps}"
+        yield f"-q {qps}", f"{every} -q {qps}"
         for way in ways(verb, transport):
-            yield f"-q {qps} {way}", f"{some}-n 20 -q {qps} {way}"
+            yield f"-q {qps} {way}", f"{every if qps == 1 else some + '-n 20'} -q {qps} {way}"
         if verb in SHARED:
             for way in ("", *ways(verb, transport)):
-                yield f"SRQ -q {qps} {way}".strip(), f"{shared} -q {qps} {way}".strip()
+                yield (f"SRQ -q {qps} {way}".strip(),
+                       f"{every if qps == 1 else shared} --use-srq -q {qps} {way}".strip())
         if verb in INLINE:
-            yield f"inline -q {qps}", f"{base} {inline(MOST_INLINE)} -n 50 -q {qps}"
+            yield (f"inline -q {qps}",
+                   f"{every} --inline_size {MOST_INLINE}" if qps == 1 else
+                   f"{base} {inline(MOST_INLINE)} -n 50 -q {qps}")
         if verb == "atomic":
             yield f"CMP_AND_SWAP -q {qps}", f"{base} -n 20 -q {qps} -A CMP_AND_SWAP"
 
 
 def latency(verb, transport):
-    """One QP, which is all that these programs have."""
+    """All sizes; one QP, which is all that these programs have."""
     base = f"-c {transport} -n 50"
-    yield "all sizes", base if verb == "atomic" else f"-c {transport} -a -n 5"
+    every = base if verb == "atomic" else f"-c {transport} -a -n 5"
+    yield "all sizes", every
     if verb not in NO_EVENTS:
-        yield "-e", f"{base} -e"
+        yield "-e", f"{every} -e"
     if transport in MANAGED:
-        yield "-R", f"{base} -R"
+        yield "-R", f"{every} -R"
     if verb in INLINE:
         for size in (64, 256, MOST_INLINE):
             yield f"inline {size}", f"{base} {inline(size)}"
         yield "not inline", f"{base} -s 64 --inline_size 0"
+    if verb == "atomic":
+        yield "CMP_AND_SWAP", f"{base} -A CMP_AND_SWAP"
     if verb in SHARED:
         # over UD by rdma_cm its server does not connect (ENOSPC), on rxe neither
         for option in ("", "-e", *(["-R"] if transport == "RC" else [])):
-            yield f"SRQ {option}".strip(), f"{base} -s 4096 --use-srq {option}".strip()
+            yield f"SRQ {option}".strip(), f"{every} --use-srq {option}".strip()
 
 
 def groups():

@@ -15,7 +15,8 @@ MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp pa
 VENDORS = ("efa", "mlx5")
 # ours, which rxe does not come through
 OURS = sorted(name[len("test_"):-len(".py")] for name in os.listdir(HERE) if name.startswith("test_tbib_"))
-SAMPLE = "atomic cq qp srq tbib_events".split()
+SAMPLE = ("atomic cq qp srq tbib_events tbib_opcodes tbib_sqe tbib_srqs tbib_states "
+          "tbib_windows").split()
 RUNS = 5
 # The image has the suite of the release that the guests run.
 SUITE = "/usr/share/doc/rdma-core/tests"

@@ -5,6 +5,7 @@ from lab import GUEST_FOLDER, VerbsError, kernel_row
 from pairs import case, failure_lines, run_pairs, why_failed
 
 HOSTS = 2
+CPUS = 2    # nothing is at once on one
 PORT = 18519
 TOOL = f"{GUEST_FOLDER}/verbs_rules"
 

@@ -13,11 +13,13 @@ WARM_UP = 100
 QUICK_SETS = 4000
 SAMPLE_SETS = 400
 SECONDS = 600
+# Of the programs that connect two hosts meanwhile; each run of cmtime makes 300 connections.
+ROUNDS, FEW_ROUNDS = 10, 2
 # What may be left of a loop, in KiB; it says nothing of small objects, which the caches do.
 TOLERATED = {"SUnreclaim": 256, "VmallocUsed": 128, "Percpu": 64}
 # Objects that a cache may have won meanwhile; what else runs in the guest moves none by half of it.
 # One object of every set that is lost is 400 or 4000 of them, one of each that a process leaves
-# to the kernel is 250 of 4000 sets.
+# to the kernel is 250 of 4000 sets, one of each connection is 600.
 TOLERATED_OBJECTS = 200
 # Caches hold on to free objects, and count them as used, until they are asked to shrink. What vunmap() has left is
 # cleared away when the kernel changes rights of pages, as for a module.
@@ -46,17 +48,29 @@ def pair_row(table, result, note):
 
 
 def resources(lab):
-    """What rdma counts, without the names of the processes."""
-    return re.sub(r"^\d+: ", "", lab.run(0, "rdma resource show tbib0").strip())
+    """What rdma counts on each host, without the names of the processes."""
+    return [re.sub(r"^\d+: ", "", text.strip()) for text in lab.everywhere("rdma resource show tbib0")]
 
 
 def memory(lab):
-    """KiB of each sum, objects of each cache."""
-    lab.run(0, SETTLE)
-    sums = re.findall(r"^(\w+):\s+(\d+) kB$", lab.run(0, "cat /proc/meminfo"), re.MULTILINE)
-    caches = re.findall(r"^(\S+) +(\d+) +\d+ +\d+ ", lab.run(0, "cat /proc/slabinfo"),
-                        re.MULTILINE)
-    return {key: int(n) for key, n in caches + [pair for pair in sums if pair[0] in TOLERATED]}
+    """KiB of each sum, objects of each cache, by host."""
+    lab.everywhere(SETTLE)
+    found = {}
+    for host, text in enumerate(lab.everywhere("cat /proc/meminfo /proc/slabinfo")):
+        sums = re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)
+        caches = re.findall(r"^(\S+) +(\d+) +\d+ +\d+ ", text, re.MULTILINE)
+        for name, n in caches + [pair for pair in sums if pair[0] in TOLERATED]:
+            found[host, name] = int(n)
+    return found
+
+
+def connect_hosts(lab, rounds):
+    """What a peer costs: connections by rdma_cm, QPs whose other end is elsewhere."""
+    both = [case("cmtime", "cmtime -b @ -c 150", "cmtime -s @ -c 150", seconds=60),
+            case("100 QPs", f"{CONNECT} -q 100", f"{CONNECT} -q 100 @", 18700, 60)]
+    for result in run_pairs(lab, both * rounds):
+        if why_failed(result):
+            raise VerbsError(why_failed(result), "\n".join(failure_lines(result)))
 
 
 def loop(lab, options):
@@ -65,6 +79,7 @@ def loop(lab, options):
     how, limit = (f"-n {sets}", 240) if options.quick else (f"-s {SECONDS}", SECONDS + 60)
     objects, before = resources(lab), memory(lab)
     said = lab.run(0, f"{TOOL} churn {how}", limit).strip().partition(": ")[2]
+    connect_hosts(lab, FEW_ROUNDS if options.quick else ROUNDS)
     after, left = memory(lab), resources(lab)
     if left != objects:
         raise VerbsError(f"rdma resource show said '{objects}' before and says '{left}'")
@@ -72,19 +87,21 @@ def loop(lab, options):
 
 
 def too_much(grown):
-    return {key for key, more in grown.items() if more > TOLERATED.get(key, TOLERATED_OBJECTS)}
+    return {key for key, more in grown.items() if more > TOLERATED.get(key[1], TOLERATED_OBJECTS)}
 
 
 def told(grown):
-    """Of memory, and of the cache that won most."""
-    most = max(grown.keys() - TOLERATED.keys(), key=grown.get)
-    return ", ".join([*(f"{key} {grown[key]:+} KiB" for key in TOLERATED),
-                      f"{most} {grown[most]:+} objects"])
+    """Of both hosts' memory, and of the cache that won most."""
+    host, cache = max((key for key in grown if key[1] not in TOLERATED), key=grown.get)
+    sums = (f"{name} {' '.join(f'{grown[host, name]:+}' for host in range(HOSTS))} KiB"
+            for name in TOLERATED)
+    return ", ".join([*sums, f"{cache} {grown[host, cache]:+} objects"])
 
 
 def churn(lab, options):
     """A loop leaves nothing: the row's note. What grows once may be anybody's, a leak repeats."""
     lab.run(0, f"{TOOL} churn -n {WARM_UP}", 120)
+    connect_hosts(lab, 1)
     said, grown = loop(lab, options)
     if not too_much(grown):
         return f"{said}; {told(grown)}"
