@@ -46,10 +46,10 @@ PERFTEST = tuple(
 
 
 class DebugLab(Lab):
-    """Hosts of two processors in a chain, whose kernel logs are read after each step."""
+    """Hosts in a chain whose kernel logs are read after each step; two have two processors each."""
 
     def __init__(self, options, hosts):
-        super().__init__(options, hosts, cpus=2)
+        super().__init__(options, hosts, cpus=2 if hosts == 2 else 1)
         self.far = hosts - 1
         self.up = ["--memory", "2048"]
         if options.append:

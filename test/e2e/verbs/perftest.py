@@ -81,8 +81,8 @@ def bandwidth(verb, transport):
     base = f"-c {transport} --report_gbits"
     every = f"{base} {sizes(verb)}-n 5"
     some = f"{base} {large(verb, transport)}"
-    # RC wants as many receives as QPs; for the others perftest gives a shared queue 100, and what
-    # finds none is lost
+    # RC wants as many receives as QPs; for the others perftest gives a shared queue 100 (and with
+    # each size 100 more, for which there is no room), and what finds none is lost
     shared = f"{some}-n {20 if transport == 'RC' else 5}"
     for qps in QPS:
         yield f"-q {qps}", f"{every} -q {qps}"
@@ -91,7 +91,7 @@ def bandwidth(verb, transport):
         if verb in SHARED:
             for way in ("", *ways(verb, transport)):
                 yield (f"SRQ -q {qps} {way}".strip(),
-                       f"{every if qps == 1 else shared} --use-srq -q {qps} {way}".strip())
+                       f"{every if qps == 1 and transport == 'RC' else shared} --use-srq -q {qps} {way}".strip())
         if verb in INLINE:
             yield (f"inline -q {qps}",
                    f"{every} --inline_size {MOST_INLINE}" if qps == 1 else
@@ -118,7 +118,8 @@ def latency(verb, transport):
     if verb in SHARED:
         # over UD by rdma_cm its server does not connect (ENOSPC), on rxe neither
         for option in ("", "-e", *(["-R"] if transport == "RC" else [])):
-            yield f"SRQ {option}".strip(), f"{every} --use-srq {option}".strip()
+            some = every if transport == "RC" else f"{base} -s 4096"
+            yield f"SRQ {option}".strip(), f"{some} --use-srq {option}".strip()
 
 
 def groups():

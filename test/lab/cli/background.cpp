@@ -54,6 +54,9 @@ int detach(const fs::path& log, int keep)
     return kept;
 }
 
+/** Several guests with a kernel that checks every access share two processors. */
+constexpr auto kBootTime = std::chrono::minutes(5);
+
 /** The background process: tells its steps over `parent`, then serves. Its parent going before
  * the end of the steps (Ctrl-C) ends it, because send() then throws. */
 void background(LabOptions options, const std::string& name, JsonSocket parent)
@@ -63,7 +66,7 @@ void background(LabOptions options, const std::string& name, JsonSocket parent)
         Lab lab(std::move(options));
         Server server(lab, control_socket(name));
         for (auto& guest : lab.guests()) {
-            guest->wait_ready();
+            guest->wait_ready(kBootTime);
             parent.send(
                 {{"step", fmt::format("{}: {} up after {:.1f} s", guest->name(),
                                       guest->config().kernel.release, seconds_since(start))}});
