@@ -27,6 +27,8 @@ BOOST_AUTO_TEST_CASE(ends_ping_each_other_through_the_middle)
     lab.host(2).must("ip route add 10.0.0.0/24 via 10.0.1.1");
 
     BOOST_TEST(wait_ping(lab.host(0), "10.0.1.2"));
+    // What a host sends while its neighbour's driver still enables its end is lost.
+    const auto before = lab.emulator().stats();
     BOOST_TEST(lost_pings(lab.host(0), "10.0.1.2", 20) == 0U);
     BOOST_TEST(lost_pings(lab.host(2), "10.0.0.1", 20) == 0U);
     for (unsigned i = 0; i < lab.hosts(); ++i) {
@@ -36,9 +38,11 @@ BOOST_AUTO_TEST_CASE(ends_ping_each_other_through_the_middle)
     // The wire agrees: what the ends exchanged has crossed both cables.
     const auto stats = lab.emulator().stats();
     for (unsigned k = 0; k < lab.cables(); ++k) {
-        for (const auto& wire : stats.cables.at(lab.cable(k)).direction) {
-            BOOST_TEST(wire.delivered >= 40U);
-            BOOST_TEST(wire.dropped == 0U);
+        for (unsigned d = 0; d < 2; ++d) {
+            const auto& then = before.cables.at(lab.cable(k)).direction[d];
+            const auto& now = stats.cables.at(lab.cable(k)).direction[d];
+            BOOST_TEST(now.delivered - then.delivered >= 40U);
+            BOOST_TEST(now.dropped == then.dropped);
         }
     }
 }
