@@ -188,7 +188,10 @@ bool tbib_resp_len_ok(const struct tbib_qp *qp,
 		      const struct tbib_resp_pkt *rp);
 /**
  * tbib_resp_execute() - place payload, end the message when it is the last
- * Return: TBIB_OK, or status of the host when memory went away.
+ * A key is invalidated when its message is whole and the receiver is not yet
+ * told, IBTA 9.4.1.1.
+ * Return: TBIB_OK, or status of the host when memory went away or a key was
+ *	not to be invalidated (TBIB_REM_ACCESS_ERR for a SEND).
  */
 u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp);
 /** tbib_resp_abort() - memory of the READ answered at @psn went away: NAK, ERR */

@@ -262,6 +262,9 @@ u8 tbib_resp_execute(struct tbib_qp *qp, const struct tbib_resp_pkt *rp)
 			return status;
 		r->msg_off += rp->len;
 	}
+	/* its own bytes may be for that region; the receiver is told later */
+	if (rp->flags & TBIB_OI_IETH && qp->ops->invalidate(qp, rp->b->rkey))
+		return TBIB_REM_ACCESS_ERR;
 	if (last)
 		end_message(qp, rp);
 	return TBIB_OK;
@@ -371,13 +374,10 @@ static enum tbib_resp_step execute(struct tbib_qp *qp,
 		return exec_atomic(qp, rp);
 	if (rp->flags & TBIB_OI_FLUSH)
 		return exec_flush(qp, rp);
-	/* invalidate before the receiver is told, IBTA 9.4.1.1 */
-	if (rp->flags & TBIB_OI_IETH && qp->ops->invalidate(qp, rp->b->rkey))
-		return refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
 	status = tbib_resp_execute(qp, rp);
 	if (!status)
 		return RESP_ACCEPT;
-	return rp->flags & TBIB_OI_SEND ?
+	return rp->flags & TBIB_OI_SEND && status != TBIB_REM_ACCESS_ERR ?
 	       refuse(rp, TBIB_NAK_REM_OP, status) :
 	       refuse(rp, TBIB_NAK_REM_ACC, TBIB_LOC_ACCESS_ERR);
 }

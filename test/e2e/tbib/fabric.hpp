@@ -74,6 +74,12 @@ private:
     std::unique_ptr<tblab::Lab> lab_;
 };
 
+/**
+ * verbs_check's operations that a cable pulled in the middle delays. It may lose a datagram that is under way, which
+ * nobody sends again: delivery is what UD does not promise (IBTA 9.8.3).
+ */
+inline constexpr const char* kRepeated = " -o SEND,SEND_IMM,WRITE,WRITE_IMM,READ,CAS,FAA ";
+
 /** Average Gb/s of the last size in a perftest bandwidth output. */
 double bandwidth_gbps(const std::string& perftest_output);
 /** Typical latency in microseconds of a perftest latency output. */

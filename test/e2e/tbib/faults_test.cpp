@@ -42,9 +42,9 @@ unsigned long carrier_changes(Fabric& f, unsigned host) {
 /** A workload in the background of both hosts that verifies its data. */
 struct Load {
     tblab::Job server, client;
-    Load(Fabric& f, int steps)
-        : server(f.host(0).start(kCheck + fmt::format("-q 2 -n {}", steps))),
-          client(f.host(1).start(fmt::format("sleep 1; {}-q 2 -n {} {}", kCheck, steps, f.address(0)))) {}
+    Load(Fabric& f, int steps, const std::string& more = "")
+        : server(f.host(0).start(kCheck + fmt::format("-q 2 -n {} {}", steps, more))),
+          client(f.host(1).start(fmt::format("sleep 1; {}-q 2 -n {} {} {}", kCheck, steps, more, f.address(0)))) {}
     void finish(std::chrono::seconds timeout) {
         const auto c = client.wait(timeout);
         BOOST_TEST(c.rc == 0, c.out + c.err);
@@ -114,7 +114,7 @@ BOOST_DATA_TEST_CASE(one_frame_in_a_thousand, boost::unit_test::data::make({fals
 
 BOOST_AUTO_TEST_CASE(cable_out_for_five_seconds) {
     Fabric f;
-    Load load(f, 3000);
+    Load load(f, 3000, kRepeated);
     std::this_thread::sleep_for(3s);
     f.lab().unplug(0);
     BOOST_TEST(tblab::eventually([&] { return f.port_state(0) == "DOWN" && f.port_state(1) == "DOWN"; }, 4s));

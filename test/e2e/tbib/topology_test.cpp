@@ -93,8 +93,8 @@ BOOST_AUTO_TEST_CASE(two_cables_between_two_hosts) {
     BOOST_TEST(cables(f, 0) == 160);
     BOOST_TEST(rate(f, 0) == 120);
     // Losing one of them loses nothing else.
-    auto server = f.host(0).start(kCheck + "-n 800 -q 2");
-    auto client = f.host(1).start("sleep 1; " + kCheck + "-n 800 -q 2 " + f.address(0));
+    auto server = f.host(0).start(kCheck + "-n 800 -q 2" + kRepeated);
+    auto client = f.host(1).start("sleep 1; " + kCheck + "-n 800 -q 2" + kRepeated + f.address(0));
     std::this_thread::sleep_for(2s);
     f.lab().unplug(0);
     std::this_thread::sleep_for(2s);

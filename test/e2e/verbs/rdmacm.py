@@ -19,6 +19,7 @@ PAIRS = (
     ("ucmatose, 100 connections", "ucmatose -b @ -c 100 -C 5", "ucmatose -s @ -c 100 -C 5"),
     ("udaddy", "udaddy -b @ -C 50 -S 2000", "udaddy -s @ -C 50 -S 2000"),
     ("rdma_client", "rdma_server", "rdma_client -s @"),
+    ("rdma_xclient, RC", "rdma_xserver -c r", "rdma_xclient -s @ -c r"),
     ("rstream", "rstream -b @ -C 20", "rstream -s @ -C 20"),
     ("rstream, not blocking, verified", "rstream -b @ -C 20 -S 65536 -T n -T v",
      "rstream -s @ -C 20 -S 65536 -T n -T v"),

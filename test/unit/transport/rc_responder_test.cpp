@@ -88,6 +88,20 @@ BOOST_AUTO_TEST_CASE(send_with_invalidate)
     BOOST_TEST(b.recv_cqes.back().status == TBIB_LOC_ACCESS_ERR);
 }
 
+BOOST_AUTO_TEST_CASE(message_is_placed_before_its_region_is_invalidated)
+{
+    recv(b, 0, 3000);
+    Send s = send(0, 2900);
+    s.op = TBIB_WR_SEND_INV;
+    s.imm = kb; // where the message goes
+    a.post(s);
+    pump();
+    BOOST_REQUIRE(b.recv_cqes.size() == 1u);
+    BOOST_TEST(b.recv_cqes[0].status == TBIB_OK);
+    BOOST_TEST(same(0, 0, 2900));
+    BOOST_TEST(nb.by_key(kb) == nullptr);
+}
+
 BOOST_AUTO_TEST_CASE(ack_speaks_for_all_and_is_sent_once)
 {
     for (u32 i = 0; i < 5; i++)
