@@ -54,7 +54,9 @@ of '\.(c|h|cpp|hpp|sh|py|bzl)$' | grep -v '/style_test.sh$' |
 of '\.(c|h|cpp|hpp|py)$' | xargs wc -l | awk '$2 != "total" && $1 > 700 { print $2 ": " $1 " lines" }' |
     rule "A file has one noun and at most about 600 lines"
 
+# An empty line that a patch leaves as it is, is a space.
 of '^(\.bazelrc|WORKSPACE|.*\.(c|h|cpp|hpp|sh|py|bazel|bzl|md|conf|service))$|^test/|^packaging/' |
+    grep -v '\.patch$' |
     xargs grep -nE '[[:space:]]+$' |
     rule "No white space at the end of a line"
 
