@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "verbs"))
 # pylint: disable=wrong-import-position
+import atomics
 import debug_storage
 import mpi
 import nccl_shape
@@ -32,12 +33,13 @@ REPORT_LINES = 120
 NO_FAREWELL = "the peer acknowledges nothing"
 LISTENERS = "{ ss -Htln; rdma resource show cm_id 2>/dev/null | grep 'state LISTEN'; }"
 
-PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rstream", "riostream, verified",
+PINGPONGS = ("rping", "ucmatose", "udaddy", "rdma_client", "rdma_xclient, RC", "rstream", "riostream, verified",
              "rcopy", "cmtime", "ibv_rc_pingpong", "ibv_uc_pingpong", "ibv_ud_pingpong",
              "ibv_srq_pingpong")
 PERFTEST = tuple(
     f"ib_{what}" for what in (
         "write_bw -n 100 -s 65536", "write_bw -n 100 -s 4096 -q 4", "write_bw -n 100 -R",
+        "write_bw -n 100 -b", "write_lat -n 100 -c UC",
         "read_bw -n 100 -s 65536", "send_bw -n 100 -s 65536", "send_bw -n 100 -c UC -s 4096",
         "send_bw -n 100 -c UD -s 1024", "send_bw -n 100 -e", "send_bw -n 100 --use-srq -q 2",
         "atomic_bw -n 100", "atomic_bw -n 100 -A CMP_AND_SWAP", "write_lat -n 100",
@@ -206,6 +208,7 @@ def many(lab):
     for options in ("-q 100", "-q 4 -P 8"):
         command = f"{scale.CONNECT} {options}"
         yield f"verbs_scale {options}", lambda c=command: lab.pair(c, c + " @", 60)
+    yield "verbs_scale atomics", lambda: lab.pair(f"{atomics.TOOL} -q 2", f"{atomics.TOOL} -q 2 @", 60)
     yield "verbs_scale churn", lambda: lab.run(0, f"{scale.TOOL} churn -n 200", timeout=120)
 
 
@@ -230,7 +233,8 @@ def network(lab):
     def asked():
         lab.run(0, "cat /sys/class/infiniband/tbib0/ports/1/*counters/* >/dev/null; "
                 "rdma statistic show && rdma resource show qp && rdma resource show mr && "
-                "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0 && ibstat tbib0 && "
+                "ethtool -S tbib0 && ethtool -i tbib0 && ethtool -c tbib0 && ethtool -g tbib0 && ibstat tbib0 && "
+                "ibv_devices | grep -q tbib0 && ibv_devinfo -v -d tbib0 && "
                 f"{GUEST_FOLDER}/tbibctl status", timeout=60)
 
     yield "ping", flood

@@ -37,7 +37,11 @@ BOOST_AUTO_TEST_CASE(ping_tcp_and_jumbo_beside_thunderbolt_net) {
 // The daemon plans anew when a neighbour goes and comes; what is not its own is not its business.
 BOOST_AUTO_TEST_CASE(what_an_administrator_set_stays) {
     using namespace e2e;
-    Fabric f;
+    FabricOptions o;
+    o.router_version = 1;
+    Fabric f(o);
+    // What RDMA programs read of the commonest cable.
+    BOOST_TEST(f.host(0).must("cat /sys/class/infiniband/tbib0/ports/1/rate") == "40 Gb/sec (4X QDR)\n");
     const auto peer = f.address(1);
     f.host(0).must("ip address add 10.99.0.1/24 dev tbib0 && ip -6 address add fd99::1/64 dev tbib0 nodad && "
                    "ip neighbour add 10.99.0.2 lladdr 02:00:00:00:00:99 nud permanent dev tbib0");

@@ -3,7 +3,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, namedtuple
 
 from lab import GUEST_FOLDER, HERE, add_rxe, kernel_row
 
@@ -15,7 +15,7 @@ MODULES = ("addr atomic cq cq_events cqex cuda_dmabuf device flow fork mr odp pa
 VENDORS = ("efa", "mlx5")
 # ours, which rxe does not come through
 OURS = sorted(name[len("test_"):-len(".py")] for name in os.listdir(HERE) if name.startswith("test_tbib_"))
-SAMPLE = ("atomic cq qp srq tbib_events tbib_opcodes tbib_sqe tbib_srqs tbib_states "
+SAMPLE = ("atomic cq qp srq tbib_events tbib_lists tbib_opcodes tbib_sqe tbib_srqs tbib_states "
           "tbib_windows").split()
 RUNS = 5
 # The image has the suite of the release that the guests run.
@@ -24,10 +24,12 @@ PREPARE = f"""set -e
 mkdir /run/pyverbs && cp -r {SUITE} /run/pyverbs/tests
 cp {GUEST_FOLDER}/*tbib_*.py /run/pyverbs/tests
 find /run/pyverbs -name '*.gz' -exec gunzip {{}} +"""
+# A test of the list: part of the reason that it gives, whether rxe passes it, "skip" or "fail".
+Expected = namedtuple("Expected", "reason on_rxe result", defaults=("skip",))
 
 
-def parse_skips(lines, release):
-    """Each test that is to be skipped on this kernel: part of its reason, whether rxe passes it."""
+def parse_skips(lines, release, version):
+    """Each test that is not to pass on this kernel with librxe of this release of rdma-core."""
     reason, found = None, {}
     for line in lines:
         if not line.strip() or line.startswith("#"):
@@ -37,14 +39,20 @@ def parse_skips(lines, release):
             continue
         *marks, test = line.split()
         kernels = [mark[:-1] for mark in marks if mark.endswith(":")]
-        if not kernels or release in kernels:
-            found[test] = (reason, f"rxe@{release}" in marks)
+        mended = [int(mark[1:]) for mark in marks if mark.startswith("<")]
+        if (not kernels or release in kernels) and (not mended or version < mended[0]):
+            found[test] = Expected(reason, f"rxe@{release}" in marks, "fail" if mended else "skip")
     return found
 
 
-def expected_skips(release):
+def expected_skips(release, version):
     with open(SKIPS, encoding="utf-8") as stream:
-        return parse_skips(stream, release)
+        return parse_skips(stream, release, version)
+
+
+def librxe_version(lab):
+    """The release of rdma-core, the first number of the package's version."""
+    return int(lab.run(0, "dpkg-query -W -f '${Version}' ibverbs-providers").split(".")[0])
 
 
 def rows(output):
@@ -62,21 +70,22 @@ def run_module(lab, device, module, seconds=60):
     return {test: (result, why) for result, test, why in rows(output)}
 
 
-def of_skip(test, why, known, on_rxe):
-    """None if the test may be skipped for this reason, else what is wrong with that."""
+def not_as_listed(test, result, why, known, on_rxe):
+    """None if the test may be skipped, or fail, for this reason, else what is wrong with that."""
+    ended = {"skip": "skipped", "fail": "failed"}[result]
     if test not in known:
-        return f"skipped, which is new: {why}"
-    part, rxe_passes = known[test]
-    if part not in why:
-        return f"skipped for another reason than '{part}': {why}"
+        return f"{ended}, which is new: {why}"
+    part, rxe_passes, listed = known[test]
+    if part not in why or listed != result:
+        return f"{ended}, listed is {listed} for '{part}': {why}"
     if on_rxe and rxe_passes != (on_rxe == "ok"):
-        return (f"skipped, and rxe passes it: {why}" if on_rxe == "ok" else
+        return (f"{ended}, and rxe passes it: {why}" if on_rxe == "ok" else
                 f"the list of skips says that rxe passes it: {on_rxe}")
     return None
 
 
 def judge(module, ours, rxe, known):
-    """Counts, and a line for each test that did not end as the list says."""
+    """Counts, and a line for each test that did not end as the list says. A listed failure counts as skipped."""
     counts = Counter(ok=0, skip=0, fail=0 if ours else 1)
     below = [] if ours else ["no test ran"]
     expected = {test for test in known if test.startswith(f"test_{module}.")}
@@ -89,8 +98,8 @@ def judge(module, ours, rxe, known):
             below.append(f"{test}: rxe passes it, and it did not run")
     for test, (result, why) in ours.items():
         on_rxe = rxe.get(test, ("not run", ""))[0] if rxe else None
-        if result == "skip":
-            wrong = of_skip(test, why, known, on_rxe)
+        if result == "skip" or (result == "fail" and test in expected):
+            wrong = not_as_listed(test, result, why, known, on_rxe)
             result, why = ("fail", wrong) if wrong else ("skip", why)
         elif result == "ok" and test in expected:
             result, why = "fail", "passed, and the list of skips has it"
@@ -123,7 +132,7 @@ def tally(results):
 def suite(lab, table, options):
     runs = 1 if options.quick else RUNS
     print(f"pyverbs, over loopback, {runs} times (rxe, once: passed / failed / skipped)")
-    known = expected_skips(lab.release)
+    known = expected_skips(lab.release, librxe_version(lab))
     unknown = unknown_modules(known)
     if unknown:
         table.row("list of skips", fail=len(unknown), below=unknown)

@@ -14,18 +14,25 @@ No pigs fly: wings
   7.3: test_pd.Pen.test_new
   rxe@7.3 test_pd.Pen.test_fly
   rxe@6.12 7.3: test_pd.Pen.test_sing
+of wood: mended later
+  <64 test_pd.Pen.test_lock
 """.splitlines()
-OPEN, FLY = "test_pd.Pen.test_open", "test_pd.Pen.test_fly"
+OPEN, FLY, LOCK = "test_pd.Pen.test_open", "test_pd.Pen.test_fly", "test_pd.Pen.test_lock"
 SKIPPED, PASSED = ("skip", "No pigs fly here"), ("ok", "")
 
 
 class List(unittest.TestCase):
     def test_conditions(self):
-        wings = ("No pigs fly", False)
-        self.assertEqual(pyverbs.parse_skips(LIST, "6.12"), {OPEN: wings, FLY: wings})
-        self.assertEqual(pyverbs.parse_skips(LIST, "7.3"),
-                         {OPEN: wings, "test_pd.Pen.test_new": wings, FLY: ("No pigs fly", True),
+        wings = ("No pigs fly", False, "skip")
+        self.assertEqual(pyverbs.parse_skips(LIST, "6.12", 64), {OPEN: wings, FLY: wings})
+        self.assertEqual(pyverbs.parse_skips(LIST, "7.3", 64),
+                         {OPEN: wings, "test_pd.Pen.test_new": wings, FLY: ("No pigs fly", True, "skip"),
                           "test_pd.Pen.test_sing": wings})
+
+    def test_what_fails_before_a_release(self):
+        listed = [pyverbs.parse_skips(LIST, "6.12", version).get(LOCK) for version in (9, 63, 64, 100)]
+        wood = ("of wood", False, "fail")
+        self.assertEqual(listed, [wood, wood, None, None])
 
     def test_the_list_names_each_test_once(self):
         with open(pyverbs.SKIPS, encoding="utf-8") as stream:
@@ -35,14 +42,14 @@ class List(unittest.TestCase):
 
     def test_the_list_names_modules_that_are_run(self):
         for release in ("6.12", "7.3"):
-            self.assertEqual(pyverbs.unknown_modules(pyverbs.expected_skips(release)), [])
+            self.assertEqual(pyverbs.unknown_modules(pyverbs.expected_skips(release, 0)), [])
 
     def test_a_module_that_is_not_run(self):
         self.assertEqual(len(pyverbs.unknown_modules({"test_pigs.Pen.test_open": ("", False)})), 1)
 
 
 class Judgement(unittest.TestCase):
-    known = {OPEN: ("No pigs fly", False), FLY: ("No pigs fly", True)}
+    known = {OPEN: pyverbs.Expected("No pigs fly", False), FLY: pyverbs.Expected("No pigs fly", True)}
     good = {OPEN: SKIPPED, FLY: SKIPPED, "test_pd.Pen.test_feed": PASSED}
     rxe = {OPEN: SKIPPED, FLY: PASSED, "test_pd.Pen.test_feed": PASSED}
 
@@ -84,6 +91,14 @@ class Judgement(unittest.TestCase):
 
     def test_without_rxe(self):
         self.assertEqual(pyverbs.judge("pd", self.good, {}, self.known)[0]["fail"], 0)
+
+    def test_a_listed_failure(self):
+        known = {LOCK: pyverbs.Expected("of wood", False, "fail")}
+        for result, counted in ((("fail", "a lock of wood"), "skip"), (("fail", "fell"), "fail"),
+                                (("skip", "a lock of wood"), "fail"), (PASSED, "fail")):
+            counts, below = pyverbs.judge("pd", {LOCK: result}, {}, known)
+            self.assertEqual((counts[counted], sum(counts.values())), (1, 1), result)
+            self.assertEqual(len(below), counts["fail"])
 
     def test_failures_and_silence(self):
         self.assertEqual(self.counts({OPEN: ("fail", "fell")}), (1, 1, 1))

@@ -8,7 +8,7 @@ from pyverbs import enums as e
 from pyverbs.cq import CQ
 from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPCap, QPInitAttr
-from pyverbs.wr import SGE, RecvWR
+from pyverbs.wr import SGE, RecvWR, SendWR
 from tests.tbib_pair import REMOTE, PairTest
 
 RESET, INIT, RTR, RTS = e.IBV_QPS_RESET, e.IBV_QPS_INIT, e.IBV_QPS_RTR, e.IBV_QPS_RTS
@@ -195,3 +195,23 @@ class StateTest(PairTest):
         self.assertEqual(self.near[1].poll(1)[0], 0)
         self.go(near, SQD, RTS)
         self.assertEqual((self.status(self.near), self.status(self.far)), (e.IBV_WC_SUCCESS, e.IBV_WC_SUCCESS))
+
+    def test_what_is_posted_too_early_is_refused_and_forgotten(self):
+        """IBTA 10.3.1: there are no sends before RTS. librxe queues first and asks then."""
+        for early, to_early in ((RESET, lambda *_: None), (INIT, QP.to_init), (RTR, QP.to_rtr)):
+            with self.case(early):
+                near, far = self.new(), self.new()
+                far.to_rts(self.connection(near))
+                to_early(near, self.connection(far))
+                for n in range(3):
+                    wr = SendWR(n, e.IBV_WR_SEND, num_sge=1, sg=[SGE(self.mr.buf, 16, self.mr.lkey)])
+                    self.refused(lambda wr=wr: near.post_send(wr))
+                    far.post_recv(RecvWR(num_sge=1, sg=[SGE(self.mr.buf, 64, self.mr.lkey)]))
+                near.to_rts(self.connection(far))
+                self.post_send_only((near,))
+                near_cq, far_cq = self.cqs[-2:]
+                self.assertEqual(self.status((near, near_cq)), e.IBV_WC_SUCCESS)
+                self.assertEqual(self.completion((far, far_cq)).byte_len, 8)
+                self.assertEqual((near_cq.poll(1)[0], far_cq.poll(1)[0]), (0, 0))
+                near.close()
+                far.close()
