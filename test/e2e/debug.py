@@ -380,11 +380,12 @@ def unbind(lab):
 def suite(lab):
     """rdma-core's own tests, over loopback; which skips are right is test/verbs' to judge."""
     lab.run(0, pyverbs.PREPARE)
+    known = pyverbs.expected_skips(lab.release, pyverbs.librxe_version(lab))
     for module in pyverbs.MODULES + pyverbs.OURS:
         def run(module=module):
             results = pyverbs.run_module(lab, "tbib0", module, 240)
             failed = [f"{test}: {why}" for test, (result, why) in results.items()
-                      if result == "fail"]
+                      if result == "fail" and pyverbs.not_as_listed(test, result, why, known, None)]
             if failed:
                 raise VerbsError(f"{len(failed)} tests failed", "\n".join(failed))
         yield f"test_{module}", run
