@@ -25,7 +25,7 @@ class ListTest(PairTest):
         return list(zip((near, far), cqs))
 
     def sent(self, give):
-        """The pieces lie apart from each other; give tells a QP of them, each an address and a length."""
+        """The pieces are sent last one first; give tells a QP of them, each an address and a length."""
         near, far = self.connected()
         self.mr.write(TEXT.decode(), len(TEXT))
         starts = [self.mr.buf + sum(LENGTHS[:n]) for n in range(len(LENGTHS))]
