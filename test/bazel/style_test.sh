@@ -60,5 +60,11 @@ of '^(\.bazelrc|WORKSPACE|.*\.(c|h|cpp|hpp|sh|py|bazel|bzl|md|conf|service))$|^t
     xargs grep -nE '[[:space:]]+$' |
     rule "No white space at the end of a line"
 
+# Without git, what Python and the kernel's build leave beside a source cannot be told from a file.
+if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    of '\.(pyc|o|ko|so|a|deb|rpm)$' |
+        rule "What a program makes of a source is not kept"
+fi
+
 cat "$found"
 [ ! -s "$found" ]
