@@ -20,9 +20,12 @@ namespace {
 
 constexpr int depth = 4;                  // requests under way on a QP
 constexpr std::uint64_t one = 1ULL << 32; // what a request adds
-/** How many requests of a QP are to change the word, on average; most of CMP_SWP come too late. */
+/**
+ * How many requests of a QP are to change the word, on average. Of CMP_SWP, three in four meet a
+ * thread's 1 or come too late, and must leave it alone.
+ */
 constexpr std::size_t adds = 1500;
-constexpr std::size_t swaps = 200;
+constexpr std::size_t swaps = 500;
 
 struct Word {
     std::uint64_t address;
@@ -79,6 +82,10 @@ private:
     std::vector<rdma::Owned<ibv_qp>> qps_;
 };
 
+const char* name_of(ibv_wr_opcode opcode) {
+    return opcode == IBV_WR_ATOMIC_FETCH_AND_ADD ? "FETCH_ADD" : "CMP_SWP";
+}
+
 /** Keeps requests for a word under way on every QP. */
 class Requests {
 public:
@@ -88,29 +95,38 @@ public:
 
     /** The upper halves that were found by those which changed the word. */
     std::vector<std::uint32_t> run(ibv_wr_opcode opcode) {
-        std::vector<std::uint32_t> found;
         const bool adding = opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
         const std::size_t wanted = queues_.size() * (adding ? adds : swaps);
-        const auto end = std::chrono::steady_clock::now() + patience;
+        std::vector<std::uint32_t> found;
+        std::size_t executed = 0;
         for (std::size_t i = 0; i < old_.size(); i++) {
             post(i, opcode);
         }
         for (std::size_t under_way = old_.size(); under_way > 0;) {
-            for (const ibv_wc& wc : wait_for(queues_.cq(), end)) {
+            const auto done = wait_for(queues_.cq(), std::chrono::steady_clock::now() + patience);
+            std::uint64_t next = 0;
+            for (const ibv_wc& wc : done) {
                 const std::uint64_t value = old_[wc.wr_id];
                 const bool changed = adding || value == expected_[wc.wr_id];
                 if (changed) {
                     found.push_back(static_cast<std::uint32_t>(value >> 32));
                 }
-                // in hope of a moment in which no thread has its 1 there
-                expected_[wc.wr_id] = (value >> 32 << 32) + (changed ? one : 0);
-                if (found.size() < wanted) {
-                    post(wc.wr_id, opcode);
-                } else {
-                    under_way--;
-                }
+                next = (value >> 32 << 32) + (changed ? one : 0);
+            }
+            executed += done.size();
+            if (found.size() >= wanted) {
+                under_way -= done.size();
+                continue;
+            }
+            // in hope that nobody comes between, and of moments in which no thread has its 1 there
+            for (const ibv_wc& wc : done) {
+                expected_[wc.wr_id] = next;
+                next += one;
+                post(wc.wr_id, opcode);
             }
         }
+        std::printf("verbs_scale: %zu of %zu times %s changed the word\n", found.size(), executed,
+                    name_of(opcode));
         return found;
     }
 
@@ -189,10 +205,6 @@ private:
     std::uint32_t count_;
     std::vector<std::thread> threads_;
 };
-
-const char* name_of(ibv_wr_opcode opcode) {
-    return opcode == IBV_WR_ATOMIC_FETCH_AND_ADD ? "FETCH_ADD" : "CMP_SWP";
-}
 
 /** Each of the upper halves was found once, and nothing else is in the word. */
 void verify(std::vector<std::uint32_t> found, std::uint64_t word, ibv_wr_opcode opcode) {
