@@ -264,6 +264,7 @@ void serve(Channel& channel, const rdma::Device& device, int qps) {
         channel.receive(&n, sizeof(n));
         found.resize(found.size() + n);
         channel.receive(&found[found.size() - n], n * sizeof(found[0]));
+        channel.barrier(); // the client waits: whoever runs both gives us seconds when it has ended
         const std::uint64_t times = toggles.stop();
         report(2 * qps, opcode, found.size(),
                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -292,6 +293,7 @@ void ask(Channel& channel, const rdma::Device& device, int qps) {
         const std::uint64_t n = found.size();
         channel.send(&n, sizeof(n));
         channel.send(found.data(), n * sizeof(found[0]));
+        channel.barrier();
     }
 }
 
