@@ -71,5 +71,11 @@ void tbib_loop_work(struct work_struct *work)
 		priv->upper->rx_end(&priv->node);
 	if (n == LOOP_BATCH)
 		tbib_trunk_want(tr);
+	/* sources that could fill nothing are asked again: they do not kick */
+	if (READ_ONCE(tr->retry_at)) {
+		tbib_trunk_lock(tr);
+		tbib_trunk_timer(tr, ktime_get_ns());
+		tbib_trunk_unlock(tr);
+	}
 	tbib_fabric_kick(&priv->node);
 }

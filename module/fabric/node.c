@@ -434,10 +434,6 @@ static void free_all(struct tbib_priv *priv)
 {
 	u32 i;
 
-	/* whatever runs for one trunk may look at all of them */
-	for (i = 0; i < priv->n_trunk; i++)
-		hrtimer_cancel(&priv->trunk[i]->timer);
-	cancel_work_sync(&priv->kick_work);
 	for (i = 0; i < priv->n_trunk; i++)
 		tbib_trunk_free(priv->trunk[i]);
 	mutex_lock(&priv->mutex);
@@ -470,8 +466,13 @@ static void priv_init(struct tbib_priv *priv, const struct tbib_upper_ops *up)
 /* Nobody schedules any more: links and devices are gone. */
 static void stop_work(struct tbib_priv *priv)
 {
+	u32 i;
+
 	cancel_delayed_work_sync(&priv->tick);
 	cancel_work_sync(&priv->state_work);
+	/* whatever runs for one trunk may look at all of them, and kicks them */
+	for (i = 0; i < priv->n_trunk; i++)
+		hrtimer_cancel(&priv->trunk[i]->timer);
 	cancel_work_sync(&priv->loop_work);
 	cancel_work_sync(&priv->kick_work);
 }

@@ -128,7 +128,7 @@ static bool timer_before(const struct tbib_trunk *tr, u64 now, u64 at)
 	return tr->timer_at > now && tr->timer_at <= at;
 }
 
-/* tbib_trunk_timer() - the NAPI shall run when something is due; tx lock */
+/* tbib_trunk_timer() - the trunk shall run when something is due; tx lock */
 void tbib_trunk_timer(struct tbib_trunk *tr, u64 now)
 {
 	const struct tbib_turn *turn = &tr->turn;
@@ -138,6 +138,15 @@ void tbib_trunk_timer(struct tbib_trunk *tr, u64 now)
 		at = tbib_earlier(at, turn->due);
 	if (at && !timer_before(tr, now, at))
 		timer_start(tr, now, at);
+}
+
+/* @tr has its turn soon. The loopback trunk has no NAPI, it only sends. */
+static void trunk_wake(struct tbib_trunk *tr)
+{
+	if (tr->index == TBIB_TRUNK_LOOP)
+		tbib_trunk_want(tr);
+	else
+		napi_schedule(&tr->napi);
 }
 
 /*
@@ -150,18 +159,18 @@ enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 	struct tbib_trunk *tr = container_of(timer, struct tbib_trunk, timer);
 	u64 now = ktime_get_ns(), at;
 
-	if (!spin_trylock(&tr->tx_lock)) {
+	if (spin_trylock(&tr->tx_lock)) {
+		tr->timer_at = 0;
+		at = tbib_earlier(trunk_due(tr), tr->turn.due);
+		if (at && at <= now)
+			trunk_wake(tr);
+		else if (at)
+			timer_start(tr, now, min(at, now + LOOK_AGAIN_NS));
+		spin_unlock(&tr->tx_lock);
+	} else {
 		WRITE_ONCE(tr->timer_at, 0);
-		napi_schedule(&tr->napi);
-		return HRTIMER_NORESTART;
+		trunk_wake(tr);
 	}
-	tr->timer_at = 0;
-	at = tbib_earlier(trunk_due(tr), tr->turn.due);
-	if (at && at <= now)
-		napi_schedule(&tr->napi);
-	else if (at)
-		timer_start(tr, now, min(at, now + LOOK_AGAIN_NS));
-	spin_unlock(&tr->tx_lock);
 	tbib_fabric_kick(&tr->priv->node);
 	return HRTIMER_NORESTART;
 }
@@ -239,11 +248,11 @@ void tbib_trunk_run_locked(struct tbib_trunk *tr, u64 now)
 		tbib_source_run_null(tr);
 		return;
 	}
+	tr->retry_at = 0;
 	if (tr->index == TBIB_TRUNK_LOOP) {
 		queue_work(system_bh_highpri_wq, &priv->loop_work);
 		return;
 	}
-	tr->retry_at = 0;
 	if (!tr->tx.lane[TBIB_LANE_EXPRESS].rings) {
 		trunk_blocked(tr, now, true);
 		return;		/* all cables are out: what waits, waits */
