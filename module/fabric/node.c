@@ -470,11 +470,12 @@ static void stop_work(struct tbib_priv *priv)
 
 	cancel_delayed_work_sync(&priv->tick);
 	cancel_work_sync(&priv->state_work);
-	/* whatever runs for one trunk may look at all of them, and kicks them */
+	/* for good: timers queue these, and these start timers */
+	disable_work_sync(&priv->loop_work);
+	disable_work_sync(&priv->kick_work);
+	/* whatever runs for one trunk may look at all of them */
 	for (i = 0; i < priv->n_trunk; i++)
 		hrtimer_cancel(&priv->trunk[i]->timer);
-	cancel_work_sync(&priv->loop_work);
-	cancel_work_sync(&priv->kick_work);
 }
 
 /*

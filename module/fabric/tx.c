@@ -171,6 +171,7 @@ enum hrtimer_restart tbib_trunk_expire(struct hrtimer *timer)
 		WRITE_ONCE(tr->timer_at, 0);
 		trunk_wake(tr);
 	}
+	smp_mb();	/* the unlock before the look, as in tbib_trunk_run() */
 	tbib_fabric_kick(&tr->priv->node);
 	return HRTIMER_NORESTART;
 }
