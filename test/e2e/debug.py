@@ -162,7 +162,9 @@ def kunit(lab):
         said = lab.run(0, "dmesg | grep -A 999 'KTAP version'")
         counts = re.findall(r"# tbib_\w+: pass:(\d+) fail:(\d+) skip:(\d+)", said)
         if not counts or any(int(done) == 0 or fail + skip != "00" for done, fail, skip in counts):
-            raise VerbsError(f"{len(counts)} suites ended", said)
+            told = [line for line in said.splitlines()
+                    if re.search(r"not ok|EXPECT|ASSERT|==|# tbib_\w+: pass", line)]
+            raise VerbsError(f"{len(counts)} suites ended", "\n".join(told) or said)
 
     yield "KUnit", passed
 
