@@ -4,13 +4,16 @@
 
 import argparse
 import concurrent.futures
+import glob
 import os
 import re
 import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "verbs"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODULE = os.path.join(HERE, "../../module")
+sys.path.insert(0, os.path.join(HERE, "verbs"))
 # pylint: disable=wrong-import-position
 import atomics
 import debug_storage
@@ -158,10 +161,17 @@ def sh(text):
 
 def kunit(lab):
     """The module's KUnit suites have run when it was inserted; only the debug kernel's has any."""
+    suites = []
+    for path in glob.glob(f"{MODULE}/*/*_kunit.c"):
+        with open(path, encoding="utf-8") as stream:
+            suites += re.findall(r'^\t\.name = "(\w+)",', stream.read(), flags=re.M)
+
     def passed():
         said = lab.run(0, "dmesg | grep -A 999 'KTAP version'")
-        counts = re.findall(r"# tbib_\w+: pass:(\d+) fail:(\d+) skip:(\d+)", said)
-        if not counts or any(int(done) == 0 or fail + skip != "00" for done, fail, skip in counts):
+        counts = re.findall(r"# (tbib_\w+): pass:(\d+) fail:(\d+) skip:(\d+)", said)
+        if not suites or sorted(suites) != sorted(suite for suite, *_ in counts):
+            raise VerbsError(f"these suites ended: {counts}, there are {suites}", said)
+        if any(int(done) == 0 or fail + skip != "00" for _, done, fail, skip in counts):
             told = [line for line in said.splitlines()
                     if re.search(r"not ok|EXPECT|ASSERT|==|# tbib_\w+: pass", line)]
             raise VerbsError(f"{len(counts)} suites ended", "\n".join(told) or said)
