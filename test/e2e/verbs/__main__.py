@@ -60,7 +60,8 @@ def arguments():
                         help="a part of every suite, about four minutes")
     parser.add_argument("--quick", action="store_true",
                         help="pyverbs once instead of five times, the loop that looks for leaks half a minute instead "
-                             "of ten, all-reduce up to 4 MiB instead of 64")
+                             "of ten, all-reduce up to 4 MiB instead of 64, perftest's options with several "
+                             "QPs at one size")
     parser.add_argument("--name", default="verbs", help="of the lab")
     parser.add_argument("--built", metavar="FOLDER",
                         help="has what Bazel builds, which is then not called")

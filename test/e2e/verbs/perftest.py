@@ -48,8 +48,8 @@ def client_of(server):
 
 def run(name, program, options):
     server = command(program, options)
-    # perftest measures the clock anew for each of 23 sizes; 16 QPs move 1.3 GB
-    seconds = 240 if " -a " in options else 40
+    # perftest measures the clock anew for each of 23 sizes; 16 QPs with a shared queue move 5 GB
+    seconds = 400 if " -a " in options else 40
     return case(name, server, client_of(server), PORT, seconds)
 
 
@@ -76,31 +76,34 @@ def inline(size):
     return f"-s {size} --inline_size {size}"
 
 
-def bandwidth(verb, transport):
-    """All sizes with 1, 2 and 16 QPs; the options with all sizes for one QP, with a large one for more."""
+def bandwidth(verb, transport, quick):
+    """Each option with 1, 2 and 16 QPs and all sizes; quick: the options of several QPs with a large one."""
     base = f"-c {transport} --report_gbits"
     every = f"{base} {sizes(verb)}-n 5"
     some = f"{base} {large(verb, transport)}"
-    # RC wants as many receives as QPs; for the others perftest gives a shared queue 100 (and with
-    # each size 100 more, for which there is no room), and what finds none is lost
-    shared = f"{some}-n {20 if transport == 'RC' else 5}"
+    # perftest wants more receives in a shared queue than QPs for RC, and gives it no more than
+    # messages; for the others 100 (and with each size 100 more, for which there is no room), and
+    # what finds none is lost
+    roomy = transport == "RC"
     for qps in QPS:
+        several = quick and qps > 1
         yield f"-q {qps}", f"{every} -q {qps}"
         for way in ways(verb, transport):
-            yield f"-q {qps} {way}", f"{every if qps == 1 else some + '-n 20'} -q {qps} {way}"
+            yield f"-q {qps} {way}", f"{some + '-n 20' if several else every} -q {qps} {way}"
         if verb in SHARED:
+            shared = (f"{some}-n 5" if not roomy else f"{some}-n 20" if several else
+                      f"{base} {sizes(verb)}-n {qps + 4}")
             for way in ("", *ways(verb, transport)):
-                yield (f"SRQ -q {qps} {way}".strip(),
-                       f"{every if qps == 1 and transport == 'RC' else shared} --use-srq -q {qps} {way}".strip())
+                yield f"SRQ -q {qps} {way}".strip(), f"{shared} --use-srq -q {qps} {way}".strip()
         if verb in INLINE:
-            yield (f"inline -q {qps}",
-                   f"{every} --inline_size {MOST_INLINE}" if qps == 1 else
-                   f"{base} {inline(MOST_INLINE)} -n 50 -q {qps}")
+            most = (f"{base} {inline(MOST_INLINE)} -n 50" if several else
+                    f"{every} --inline_size {MOST_INLINE}")
+            yield f"inline -q {qps}", f"{most} -q {qps}"
         if verb == "atomic":
             yield f"CMP_AND_SWAP -q {qps}", f"{base} -n 20 -q {qps} -A CMP_AND_SWAP"
 
 
-def latency(verb, transport):
+def latency(verb, transport, _quick):
     """All sizes; one QP, which is all that these programs have."""
     base = f"-c {transport} -n 50"
     every = base if verb == "atomic" else f"-c {transport} -a -n 5"
@@ -122,13 +125,13 @@ def latency(verb, transport):
             yield f"SRQ {option}".strip(), f"{some} --use-srq {option}".strip()
 
 
-def groups():
+def groups(quick):
     for verb, transports in PROGRAMS:
         for transport in transports:
             for kind, cells in (("bw", bandwidth), ("lat", latency)):
                 program = f"{verb}_{kind}"
                 yield (f"{program} {transport}",
-                       [run(name, program, options) for name, options in cells(verb, transport)])
+                       [run(name, program, options) for name, options in cells(verb, transport, quick)])
 
 
 def sample():
@@ -180,7 +183,7 @@ def complaint(result):
 
 def suite(lab, table, options):
     print("perftest, host 1 to host 0")
-    for program, cases in sample() if options.sample else groups():
+    for program, cases in sample() if options.sample else groups(options.quick):
         results = run_pairs(lab, cases)
         for result, one in zip(results, cases):
             wrong = None if why_failed(result) else complaint({**result, "client": one["client"]})
