@@ -14,8 +14,9 @@ QPS = 8
 
 
 def figure(result):
-    """What the server counted, of each operation."""
-    said = re.findall(r": \d+ QPs, (.*)$", result["server"]["output"], re.MULTILINE)
+    """What the server counted, of each operation; and how often its own CMP_SWP came at the right moment."""
+    said = re.findall(r": (?:\d+ QPs, (.*)|(.* CMP_SWP .*))$", result["server"]["output"], re.MULTILINE)
+    said = [one or other for one, other in said]
     return ", ".join(said)
 
 
