@@ -54,9 +54,8 @@ class DebugLab(Lab):
     """Hosts in a chain whose kernel logs are read after each step; two have two processors each."""
 
     def __init__(self, options, hosts):
-        super().__init__(options, hosts, cpus=2 if hosts == 2 else 1)
+        super().__init__(options, hosts, cpus=2 if hosts == 2 else 1, memory=2048)
         self.far = hosts - 1
-        self.up = ["--memory", "2048"]
         if options.append:
             self.up += ["--append", options.append]
         self.seen = [0] * hosts

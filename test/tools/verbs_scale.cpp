@@ -8,6 +8,8 @@
  *   verbs_scale churn -s 600                  as many as fit into some seconds
  *   verbs_scale atomics -q 8 [HOST]           QPs of both sides add to one word of the server,
  *                                             and so do threads of it
+ *   verbs_scale limits                        as many CQs, SRQs and QPs as there may be;
+ *   verbs_scale limits -a                     of MRs and MWs too, which takes minutes
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -49,6 +51,7 @@ struct Options {
     int rounds = 3;
     int sets = 200;
     int seconds = 0;
+    bool all = false;
 };
 
 double seconds_since(Clock::time_point start) {
@@ -247,7 +250,7 @@ void churn(const Options& options) {
 
 std::optional<Options> parse(int argc, char** argv) {
     Options options;
-    for (int c = 0; (c = getopt(argc, argv, "d:p:q:P:r:n:s:")) != -1;) {
+    for (int c = 0; (c = getopt(argc, argv, "d:p:q:P:r:n:s:a")) != -1;) {
         switch (c) {
         case 'd': options.device = optarg; break;
         case 'p': options.port = std::atoi(optarg); break;
@@ -256,6 +259,7 @@ std::optional<Options> parse(int argc, char** argv) {
         case 'r': options.rounds = std::atoi(optarg); break;
         case 'n': options.sets = std::atoi(optarg); break;
         case 's': options.seconds = std::atoi(optarg); break;
+        case 'a': options.all = true; break;
         default: return std::nullopt;
         }
     }
@@ -266,7 +270,7 @@ std::optional<Options> parse(int argc, char** argv) {
         options.host = argv[optind];
     }
     const bool known = options.mode == "connect" || options.mode == "churn" ||
-                       options.mode == "atomics";
+                       options.mode == "atomics" || options.mode == "limits";
     return known && options.qps > 0 && options.processes > 0 ? std::optional(options)
                                                              : std::nullopt;
 }
@@ -279,7 +283,8 @@ int main(int argc, char** argv) {
         std::fputs("verbs_scale connect [-d DEVICE] [-p PORT] [-q QPS] [-P PROCESSES] "
                    "[-r ROUNDS] [HOST]\n"
                    "verbs_scale churn [-d DEVICE] [-n SETS | -s SECONDS]\n"
-                   "verbs_scale atomics [-d DEVICE] [-p PORT] [-q QPS] [HOST]\n", stderr);
+                   "verbs_scale atomics [-d DEVICE] [-p PORT] [-q QPS] [HOST]\n"
+                   "verbs_scale limits [-d DEVICE] [-a]\n", stderr);
         return 2;
     }
     try {
@@ -288,6 +293,8 @@ int main(int argc, char** argv) {
         }
         if (options->mode == "churn") {
             churn(*options);
+        } else if (options->mode == "limits") {
+            limits(options->device, options->all);
         } else {
             const bool client = !options->host.empty();
             Channel channel = client ? Channel::connect(options->host, options->port)

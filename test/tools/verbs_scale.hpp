@@ -34,4 +34,11 @@ void make_and_use(const std::string& device, int number, bool abandon);
 /** Throws if a word that QPs of both sides and threads add to at once is not their sum. */
 void atomics(Channel& channel, const std::string& device, bool client, int qps);
 
+/**
+ * As many CQs, SRQs and QPs as the device says that it has, one kind after the other, and of MRs
+ * and MWs if it is to be @p all; throws if there are fewer or more. Ends the process with 0 and
+ * leaves the QPs to the kernel.
+ */
+[[noreturn]] void limits(const std::string& device, bool all);
+
 #endif

@@ -20,7 +20,7 @@ import rules
 import scale
 import surface
 import verified
-from lab import Lab, VerbsError
+from lab import MEMORY, Lab, VerbsError
 from table import Table
 
 # name: module; in the order in which they run
@@ -61,7 +61,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true",
                         help="pyverbs once instead of five times, the loop that looks for leaks half a minute instead "
                              "of ten, all-reduce up to 4 MiB instead of 64, perftest's options with several "
-                             "QPs at one size")
+                             "QPs at one size, and not the limits of MRs and MWs, of which there are millions")
     parser.add_argument("--name", default="verbs", help="of the lab")
     parser.add_argument("--built", metavar="FOLDER",
                         help="has what Bazel builds, which is then not called")
@@ -82,7 +82,9 @@ def run(names, hosts, table, options):
     try:
         wanted = [getattr(SUITES[name], "files", tuple) for name in names]
         cpus = 1 if options.sample else max(getattr(SUITES[name], "CPUS", 1) for name in names)
-        with Lab(options, hosts, dict(file for files in wanted for file in files()), cpus) as lab:
+        memory = MEMORY if options.sample else max(getattr(SUITES[name], "MEMORY", MEMORY) for name in names)
+        files = dict(file for files in wanted for file in files())
+        with Lab(options, hosts, files, cpus, memory) as lab:
             table.evidence = lab.evidence
             for name in names:
                 SUITES[name].suite(lab, table, options)

@@ -13,6 +13,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_FOLDER = "/opt/tbib"
+MEMORY = 768  # MiB of each guest
 TOOLS = ("mpi_allreduce", "nccl_shape", "verbs_check", "verbs_group", "verbs_rules", "verbs_scale")
 GUEST_SCRIPTS = sorted(name for name in os.listdir(HERE)
                        if re.fullmatch(r"((test_)?tbib_.*|surface_.*|.*_guest)\.py", name))
@@ -80,10 +81,9 @@ def together(*jobs):
 class Lab:
     """Hosts 0 to hosts - 1, each cabled to the next one."""
 
-    up = ("--memory", "768")  # more options of 'tblab up'
-
-    def __init__(self, options, hosts, files=(), cpus=1):
-        """files: of a suite, by the name that they have in the guests' folder."""
+    def __init__(self, options, hosts, files=(), cpus=1, memory=MEMORY):
+        """files: of a suite, by the name that they have in the guests' folder; memory in MiB."""
+        self.up = ["--memory", str(memory)]  # more options of 'tblab up'
         self.options = options
         self.cpus = cpus
         self.hosts = hosts

@@ -13,6 +13,8 @@ WARM_UP = 100
 QUICK_SETS = 4000
 SAMPLE_SETS = 400
 SECONDS = 600
+# A QP with its queues takes some ten KiB, a region one
+MEMORY = 5120
 # Of the programs that connect two hosts meanwhile; each run of cmtime makes 300 connections.
 ROUNDS, FEW_ROUNDS = 10, 2
 # What may be left of a loop, in KiB; it says nothing of small objects, which the caches do.
@@ -111,6 +113,19 @@ def churn(lab, options):
     return f"{again}; {told(more)}; before: {told(grown)}"
 
 
+def fill(lab, options):
+    """As many objects as the device has room for; the QPs are left to the kernel."""
+    before = resources(lab)
+    # each queue is a mapping of its own
+    lab.run(0, "sysctl -qw vm.max_map_count=1000000")
+    how, limit = ("", 300) if options.quick else ("-a", 1800)
+    said = re.findall(r"verbs_scale: (\d+ \w+) of \d+ (in .*)",
+                      lab.run(0, f"{TOOL} limits {how}", limit))
+    if resources(lab) != before:
+        raise VerbsError(f"rdma resource show said '{before}' before and says '{resources(lab)}'")
+    return ", ".join(f"{kind} {time}" for kind, time in said)
+
+
 def runs(sample):
     qps = 200 if sample else 1000
     processes = 8 if sample else 64
@@ -129,4 +144,6 @@ def suite(lab, table, options):
                                            "cmtime -s @ -c 200", seconds=60)]):
             pair_row(table, result, connection_rate(result))
     attempt(table, "objects in a loop leave nothing", lambda: churn(lab, options))
+    if not options.sample:
+        attempt(table, "as many as there may be", lambda: fill(lab, options))
     kernel_row(lab, table)

@@ -124,7 +124,7 @@ class LimitTest(PyverbsAPITestCase):
         self.refused(lambda: srq.post_recv(wr), errno.ENOMEM)
 
     def test_protection_domains(self):
-        """One kind of object stands for all: they are counted in the same place."""
+        """As many as there may be. The other kinds have too many for here: see verbs_scale_limits.cpp."""
         answer = array.array("I", [0])
         address = answer.buffer_info()[0]
         made = []
