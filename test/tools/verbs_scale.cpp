@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,8 +31,6 @@
 #include "verbs_scale.hpp"
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t message_words = 8;
 constexpr std::uint32_t message_bytes = message_words * 8;
@@ -53,10 +50,6 @@ struct Options {
     int seconds = 0;
     bool all = false;
 };
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /** The words that a side sends on a QP in a round. */
 std::uint64_t word_of(bool client, int round, std::uint64_t qp, std::uint32_t i) {

@@ -13,10 +13,16 @@
 #include "channel.hpp"
 #include "rdma.hpp"
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::seconds patience{60};
 
-inline std::vector<ibv_wc> wait_for(ibv_cq* cq, std::chrono::steady_clock::time_point end) {
-    while (std::chrono::steady_clock::now() < end) {
+inline double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+inline std::vector<ibv_wc> wait_for(ibv_cq* cq, Clock::time_point end) {
+    while (Clock::now() < end) {
         auto found = rdma::poll(cq);
         if (!found.empty()) {
             return found;

@@ -103,7 +103,7 @@ public:
             post(i, opcode);
         }
         for (std::size_t under_way = old_.size(); under_way > 0;) {
-            const auto done = wait_for(queues_.cq(), std::chrono::steady_clock::now() + patience);
+            const auto done = wait_for(queues_.cq(), Clock::now() + patience);
             std::uint64_t next = 0;
             for (const ibv_wc& wc : done) {
                 const std::uint64_t value = old_[wc.wr_id];
@@ -258,7 +258,7 @@ void serve(Channel& channel, const rdma::Device& device, int qps) {
         Requests requests(device, loop.near, target);
         Toggles toggles(&word);
         channel.barrier();
-        const auto start = std::chrono::steady_clock::now();
+        const auto start = Clock::now();
         auto found = requests.run(opcode);
         std::uint64_t n = 0;
         channel.receive(&n, sizeof(n));
@@ -267,7 +267,7 @@ void serve(Channel& channel, const rdma::Device& device, int qps) {
         channel.barrier(); // the client waits: whoever runs both gives us seconds when it has ended
         const std::uint64_t times = toggles.stop();
         report(2 * qps, opcode, found.size(),
-               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+               std::chrono::duration<double>(Clock::now() - start).count());
         std::printf("verbs_scale: %llu times by threads\n",
                     static_cast<unsigned long long>(times));
         if (toggles.wrong() > 0) {
@@ -286,10 +286,10 @@ void ask(Channel& channel, const rdma::Device& device, int qps) {
     for (const ibv_wr_opcode opcode : both) {
         Requests requests(device, queues, target);
         channel.barrier();
-        const auto start = std::chrono::steady_clock::now();
+        const auto start = Clock::now();
         const auto found = requests.run(opcode);
         report(qps, opcode, found.size(),
-               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+               std::chrono::duration<double>(Clock::now() - start).count());
         const std::uint64_t n = found.size();
         channel.send(&n, sizeof(n));
         channel.send(found.data(), n * sizeof(found[0]));

@@ -11,8 +11,6 @@
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /** What the kernel's own users may have of a kind; it is counted in the same place. */
 constexpr std::size_t of_the_kernel = 64;
 constexpr std::size_t some = 100;
@@ -20,10 +18,6 @@ constexpr std::uint32_t word_bytes = 8;
 /** Regions share these: a page that millions of them pin would have more users than it can count. */
 constexpr std::size_t pages = 512;
 constexpr std::size_t page_bytes = 4096;
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /** All objects of a kind that the device gives to this process. */
 template <typename T>
@@ -97,7 +91,7 @@ void expect_different_numbers(const std::vector<rdma::Owned<ibv_qp>>& qps) {
     }
 }
 
-/** One QP writes a word by way of the other. */
+/** Two QPs are connected; one writes a word. */
 void talk(const rdma::Device& device, ibv_cq* cq, ibv_qp* near, ibv_qp* far) {
     std::uint64_t words[2] = {0x7462696274626962, 0};
     const auto mr = device.register_memory(words, sizeof(words),
@@ -117,7 +111,7 @@ void talk(const rdma::Device& device, ibv_cq* cq, ibv_qp* near, ibv_qp* far) {
     rdma::post_send(near, wr);
     wait_for(cq, Clock::now() + patience);
     if (words[1] != words[0]) {
-        throw std::runtime_error("wrong data on the last QPs");
+        throw std::runtime_error("wrong data between the first QP and the last");
     }
 }
 

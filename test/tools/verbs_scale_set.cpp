@@ -115,7 +115,7 @@ public:
         }
         ibv_ack_cq_events(cq, 1);
         for (std::size_t seen = 0; seen < completions;) {
-            seen += wait_for(cq_.get(), std::chrono::steady_clock::now() + patience).size();
+            seen += wait_for(cq_.get(), Clock::now() + patience).size();
         }
         if (word(received) != number || (&word(datagram))[grh_bytes / 8] != number) {
             throw std::runtime_error("wrong data in set " + std::to_string(number));
